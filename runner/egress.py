@@ -47,3 +47,18 @@ class Egress:
             headers={"Accept-Encoding": "identity", "User-Agent": "hermes-runner"},
             limits=httpx.Limits(max_connections=num_connections, max_keepalive_connections=32),
         )
+
+    def sync_client(
+        self, *, purpose: str, timeout: httpx.Timeout, num_connections: int = 16
+    ) -> httpx.Client:
+        """As `client`, for threads and for whatever host a link leads to; send keys per request."""
+        self.check(purpose)
+        return httpx.Client(
+            timeout=timeout,
+            follow_redirects=False,
+            trust_env=False,
+            headers={"Accept-Encoding": "identity", "User-Agent": "hermes-runner"},
+            limits=httpx.Limits(
+                max_connections=num_connections, max_keepalive_connections=num_connections
+            ),
+        )

@@ -177,8 +177,8 @@ class Constraint:
 
     Armed at the first token, or, with a `trigger`, as soon as that text has been generated.
     When armed, `prefix` is forced, then `grammar` rules every token until it is satisfied, then
-    `suffix` is forced. After that the answer ends (`ends_answer`), or generation is free again
-    and, with `repeat`, the trigger arms the constraint anew.
+    `suffix` is forced. After that the answer ends (`ends_answer`), or `then` takes over, or
+    generation is free again and, with `repeat`, the trigger arms the constraint anew.
     """
 
     kind: Literal["json_schema", "lark", "regex", "gbnf"]
@@ -188,6 +188,7 @@ class Constraint:
     suffix: str = ""
     repeat: bool = False
     ends_answer: bool = False
+    then: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)

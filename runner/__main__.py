@@ -1,0 +1,5 @@
+"""`python -m runner`: the same as the console script."""
+
+from runner.cli import main
+
+main()

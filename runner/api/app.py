@@ -1,0 +1,54 @@
+"""The application: endpoints, keys, hosts and errors put together over the services.
+
+Owns the order of the layers around the endpoints. Every route but `/health` is behind the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI, Request
+
+from runner import __version__
+from runner.services import Services
+
+from . import errors
+from .auth import Keyring
+from .chat import chat_router
+from .edge import Edge
+from .health import health_router
+from .models import models_router
+
+OPEN_PATHS = frozenset({"/health"})
+
+
+def create_app(services: Services) -> FastAPI:
+    """The ASGI application over services that are already started."""
+    server = services.settings.server
+    keys = dict(server.api_keys)
+    if server.api_key is not None:
+        keys["default"] = server.api_key
+    edge = Edge(services, Keyring(keys))
+
+    async def check_key(request: Request) -> None:
+        if request.url.path not in OPEN_PATHS:
+            edge.keyring.name_of(request)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await services.stop()
+
+    app = FastAPI(
+        title="hermes-runner",
+        version=__version__,
+        lifespan=lifespan,
+        dependencies=[Depends(check_key)],
+        docs_url=None,
+        redoc_url=None,
+    )
+    errors.install(app)
+    for router in (chat_router(edge), models_router(edge), health_router(edge)):
+        app.include_router(router)
+    return app

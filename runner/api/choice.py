@@ -1,0 +1,147 @@
+"""Several answers to one prompt as one stream of indexed events.
+
+Owns opening them together and closing them together; `n` is one for most requests. Watches the
+client: when it goes away before the response has begun, everything is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable
+from dataclasses import replace
+from types import TracebackType
+from typing import Self, TypeVar
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+
+from runner.router import Answer
+from runner.router.record import RouteSnapshot
+from runner.types import Event, GenerateRequest
+
+from .edge import Edge, Observation
+
+Result = TypeVar("Result")
+CLIENT_CLOSED = 499
+
+
+class Choices:
+    """Open answers, in order of their index. A context manager: leaving it closes them all."""
+
+    def __init__(self, answers: list[Answer], request: Request, observation: Observation) -> None:
+        self._answers = answers
+        self._request = request
+        self._observation = observation
+
+    @property
+    def count(self) -> int:
+        """How many answers there are."""
+        return len(self._answers)
+
+    @property
+    def provider(self) -> str:
+        """Who is answering."""
+        return self._answers[0].served_by
+
+    def route(self) -> RouteSnapshot:
+        """The route of the answers, as far as it is known."""
+        return self._answers[0].route.snapshot()
+
+    def headers(self) -> dict[str, str]:
+        """The headers of the response."""
+        return {"X-Runner-Served-By": self.provider, "X-Request-Id": self._observation.request_id}
+
+    async def events(self) -> AsyncGenerator[tuple[int, Event]]:
+        """Every answer's events as they come."""
+        async with contextlib.aclosing(_merge(self._answers)) as merged:
+            async for index, event in merged:
+                self._observation.see(event, self.provider)
+                yield index, event
+        self._observation.succeed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await asyncio.gather(*(answer.aclose() for answer in self._answers), return_exceptions=True)
+        self._observation.end(error)
+
+
+async def _merge(answers: list[Answer]) -> AsyncGenerator[tuple[int, Event]]:
+    if len(answers) == 1:
+        async for event in answers[0].events:
+            yield 0, event
+        return
+    queue: asyncio.Queue[tuple[int, Event | BaseException | None]] = asyncio.Queue(maxsize=64)
+
+    async def pump(index: int, answer: Answer) -> None:
+        try:
+            async for event in answer.events:
+                await queue.put((index, event))
+            await queue.put((index, None))
+        except Exception as error:
+            await queue.put((index, error))
+
+    tasks = [asyncio.create_task(pump(*item)) for item in enumerate(answers)]
+    try:
+        num_open = len(tasks)
+        while num_open:
+            index, item = await queue.get()
+            if item is None:
+                num_open -= 1
+            elif isinstance(item, BaseException):
+                raise item
+            else:
+                yield index, item
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def open_choices(
+    edge: Edge, request: Request, wanted: GenerateRequest, count: int
+) -> Choices:
+    """Start `count` answers; with a seed each one has its own, counted up from it."""
+    observation = edge.observe(wanted)
+    answers: list[Answer] = []
+    try:
+        for index in range(count):
+            seed = wanted.sampling.seed
+            sampling = wanted.sampling
+            if index and seed is not None:
+                sampling = replace(sampling, seed=(seed + index) & 0xFFFFFFFF)
+            answer = edge.services.router.answer(replace(wanted, sampling=sampling))
+            answers.append(await while_connected(request, answer))
+    except BaseException as error:
+        await asyncio.gather(*(answer.aclose() for answer in answers), return_exceptions=True)
+        observation.end(error)
+        raise
+    return Choices(answers, request, observation)
+
+
+async def while_connected(request: Request, work: Awaitable[Result]) -> Result:
+    """Await, but give up as soon as the client has gone. Raises HTTPException 499."""
+    task = asyncio.ensure_future(work)
+    watch = asyncio.create_task(_until_disconnected(request))
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise HTTPException(CLIENT_CLOSED, "the client went away")
+        return task.result()
+    finally:
+        for running in (task, watch):
+            if not running.done():
+                running.cancel()
+        await asyncio.gather(task, watch, return_exceptions=True)
+
+
+async def _until_disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

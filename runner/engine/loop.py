@@ -1,0 +1,295 @@
+"""The engine's loop: takes words in, runs steps, sends words out.
+
+Owns the sequences of one loaded model. A step is: admit, plan, decode, sample, send. Everything
+that waits for bytes is outside (`worker`). Invariant: every submitted sequence ends in exactly
+one `Done` or `Failed`, unless it was cancelled.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from runner.errors import ContextLengthError, InvalidRequestError
+from runner.types import PromptPiece
+
+from .embedding import Embedder
+from .generation import Generation
+from .llama import Batch, Context, DecodeAborted, DecodeFailed, Model
+from .messages import (
+    Cancel,
+    Detokenize,
+    Done,
+    Embed,
+    Failed,
+    FromChild,
+    FromParent,
+    Output,
+    Outputs,
+    Started,
+    Status,
+    Submit,
+    Text,
+    Tokenize,
+    Tokens,
+)
+from .pace import Pace
+from .prompt import fit_prompt, tokenize_prompt
+from .scheduler import Scheduler
+from .sequence import Chunk, Sequence
+
+logger = logging.getLogger(__name__)
+
+
+class Loop:
+    """One model's sequences, from submission to the last word about them."""
+
+    def __init__(
+        self,
+        model: Model,
+        context: Context,
+        scheduler: Scheduler,
+        embedder: Embedder,
+        send: Callable[[FromChild], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._model = model
+        self._context = context
+        self._scheduler = scheduler
+        self._embedder = embedder
+        self._send = send
+        self._clock = clock
+        self._batch = Batch(embedder.batch_size)
+        self._pace = Pace(batch_size=self._batch.capacity)
+        self._generations: dict[int, Generation] = {}
+        self._prefilling_now: frozenset[int] = frozenset()
+        self._num_steps = 0
+        self._num_generated = 0
+        self._num_prompt = 0
+        self._num_reused = 0
+        self._tokens_per_s = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a step would do nothing."""
+        return self._scheduler.is_idle
+
+    def handle(self, message: FromParent) -> None:
+        """Take one word in. What fails is answered with `Failed`, never raised."""
+        try:
+            self._dispatch(message)
+        except ContextLengthError as error:
+            numbers = [error.num_prompt_tokens, error.num_context]
+            self._send(Failed(_id_of(message), "context_length", str(error), numbers))
+        except InvalidRequestError as error:
+            self._send(Failed(_id_of(message), f"invalid:{error.param or ''}", str(error)))
+
+    def step(self) -> None:
+        """Compute one batch and pass on what came of it."""
+        for sequence in self._scheduler.admit():
+            self._generations[sequence.id].clock.started_s = self._clock()
+            self._send(Started(sequence.id, sequence.num_prompt, sequence.num_cached))
+            self._num_reused += sequence.num_cached
+        budget = self._pace.budget(num_decoding=self._scheduler.num_decoding)
+        chunks, starved = self._scheduler.plan(budget)
+        for sequence in starved:
+            self._end(sequence, "length")
+        if chunks and self._decode(chunks):
+            self._collect(chunks)
+        self._num_steps += 1
+
+    def abort_if_prefilling(self, sequence_id: int) -> None:
+        """Stop the step under way if it computes this sequence's prompt; for another thread."""
+        if sequence_id in self._prefilling_now:
+            self._context.abort.raise_()
+
+    def status(self) -> Status:
+        """How the engine is; safe to call from another thread."""
+        cache, scheduler = self._scheduler.cache, self._scheduler
+        return Status(
+            step=self._num_steps,
+            is_busy=not scheduler.is_idle,
+            num_running=len(scheduler.running),
+            num_waiting=len(scheduler.waiting),
+            num_cells=cache.num_cells,
+            num_free=cache.num_free,
+            num_cached=cache.num_cached,
+            num_live=cache.num_live,
+            tokens_generated=self._num_generated,
+            prompt_tokens=self._num_prompt,
+            cached_tokens=self._num_reused,
+            tokens_per_s=self._tokens_per_s,
+        )
+
+    # -- words in ---------------------------------------------------------------------------
+
+    def _dispatch(self, message: FromParent) -> None:
+        match message:
+            case Submit():
+                self._submit(message)
+            case Cancel(id=sequence_id):
+                self._cancel(sequence_id)
+            case Tokenize(id=request_id, pieces=pieces):
+                tokens = tokenize_prompt(self._model, pieces, add_begin=False)
+                self._send(Tokens(request_id, tokens))
+            case Detokenize(id=request_id, tokens=tokens):
+                self._send(Text(request_id, self._text_of(tokens)))
+            case Embed(id=request_id, pieces=pieces, tokens=tokens):
+                tokens = self._tokens_of(pieces, tokens)
+                self._send(self._embedder.embed(request_id, tokens))
+            case _:
+                logger.error("unexpected word %s", type(message).__name__)
+
+    def _submit(self, submit: Submit) -> None:
+        tokens = self._tokens_of(submit.pieces, submit.tokens)
+        tokens = fit_prompt(tokens, self._scheduler.context, submit.overflow)
+        room = self._scheduler.context - len(tokens)
+        sequence = Sequence(
+            id=submit.id,
+            tokens=tokens + submit.resume,
+            num_prompt=len(tokens),
+            max_new=room if submit.max_tokens is None else min(submit.max_tokens, room),
+            tenant=submit.tenant,
+            use_cache=submit.cache_prompt,
+        )
+        seed = submit.sampling.seed or 0
+        self._generations[submit.id] = Generation.begin(
+            self._model, sequence, submit.sampling, seed
+        )
+        if sequence.num_new >= sequence.max_new:
+            self._send(Started(sequence.id, sequence.num_prompt, 0))
+            self._end(sequence, "length")
+        else:
+            self._scheduler.add(sequence)
+
+    def _cancel(self, sequence_id: int) -> None:
+        sequence = self._scheduler.find(sequence_id)
+        if sequence is not None:
+            self._forget(sequence)
+
+    def _tokens_of(self, pieces: list[PromptPiece], tokens: list[int]) -> list[int]:
+        """Token ids of a prompt; ids given as such are checked."""
+        if not tokens:
+            tokens = tokenize_prompt(self._model, pieces, add_begin=True)
+        if not tokens:
+            raise InvalidRequestError(
+                "the prompt is empty; send at least one token", param="prompt"
+            )
+        self._check_ids(tokens)
+        return tokens
+
+    def _check_ids(self, tokens: list[int]) -> None:
+        for token in tokens:
+            if not 0 <= token < self._model.num_vocab:
+                raise InvalidRequestError(
+                    f"token {token} is not one of this model's 0 to {self._model.num_vocab - 1}",
+                    param="prompt",
+                )
+
+    def _text_of(self, tokens: list[int]) -> str:
+        self._check_ids(tokens)
+        return b"".join(map(self._model.piece, tokens)).decode("utf-8", errors="replace")
+
+    # -- a step -----------------------------------------------------------------------------
+
+    def _decode(self, chunks: list[Chunk]) -> bool:
+        """Run the batch; False when it was undone."""
+        self._batch.clear()
+        for chunk in chunks:
+            assert chunk.sequence.lease is not None
+            slot = chunk.sequence.lease.slot
+            self._batch.add(slot, chunk.tokens, chunk.start, chunk.num_outputs)
+        self._context.abort.lower()
+        self._prefilling_now = frozenset(
+            chunk.sequence.id for chunk in chunks if chunk.stop - chunk.start > 1
+        )
+        begun = self._clock()
+        try:
+            self._context.decode(self._batch)
+        except DecodeAborted:
+            self._scheduler.undo(chunks)
+            return False
+        except DecodeFailed as failure:
+            self._scheduler.undo(chunks)
+            self._give_up(chunks, failure)
+            return False
+        finally:
+            self._prefilling_now = frozenset()
+        self._record(chunks, self._clock() - begun)
+        self._scheduler.complete(chunks)
+        return True
+
+    def _record(self, chunks: list[Chunk], duration_s: float) -> None:
+        num_prompt = sum(
+            chunk.stop - chunk.start for chunk in chunks if chunk.sequence.is_prefilling
+        )
+        num_decoded = sum(not chunk.sequence.is_prefilling for chunk in chunks)
+        self._num_prompt += num_prompt
+        self._pace.record(num_decoded=num_decoded, num_prompt=num_prompt, duration_s=duration_s)
+        if num_decoded:
+            speed = num_decoded / max(duration_s, 1e-9)
+            self._tokens_per_s += 0.1 * (speed - self._tokens_per_s)
+
+    def _give_up(self, chunks: list[Chunk], failure: DecodeFailed) -> None:
+        """A batch was refused although the cells were counted: fail who was in it."""
+        logger.error("step failed: %s", failure)
+        for chunk in chunks:
+            self._forget(chunk.sequence)
+            message = "the engine could not compute this request; try again"
+            self._send(Failed(chunk.sequence.id, "engine", message))
+
+    def _collect(self, chunks: list[Chunk]) -> None:
+        """Sample where logits came out, and send everything in one frame."""
+        outputs: list[Output] = []
+        ended: list[tuple[Sequence, str]] = []
+        row = 0
+        for chunk in chunks:
+            row += chunk.stop - chunk.start
+            if chunk.num_outputs:
+                reason = self._advance(chunk.sequence, row - 1, outputs)
+                if reason is not None:
+                    ended.append((chunk.sequence, reason))
+        if outputs:
+            self._send(Outputs(outputs))
+        for sequence, reason in ended:
+            self._end(sequence, reason)
+
+    def _advance(self, sequence: Sequence, row: int, outputs: list[Output]) -> str | None:
+        """Draw one token of a sequence; returns why it ends, None while it goes on."""
+        generation = self._generations[sequence.id]
+        if generation.clock.first_token_s is None:
+            generation.clock.first_token_s = self._clock()
+        output = generation.draw(self._context, row)
+        if output is None:
+            return "stop"
+        outputs.append(output)
+        self._num_generated += 1
+        return "length" if sequence.num_new >= sequence.max_new else None
+
+    def _end(self, sequence: Sequence, reason: str) -> None:
+        generation = self._generations[sequence.id]
+        rest = generation.detokenizer.finish()
+        if rest:
+            self._send(Outputs([Output(sequence.id, rest, [])]))
+        timings = generation.clock.timings(sequence, self._clock())
+        self._forget(sequence)
+        self._send(
+            Done(
+                id=sequence.id,
+                reason=reason,
+                num_prompt=sequence.num_prompt,
+                num_cached=sequence.num_cached,
+                num_generated=sequence.num_new,
+                timings=timings,
+            )
+        )
+
+    def _forget(self, sequence: Sequence) -> None:
+        self._scheduler.remove(sequence)
+        generation = self._generations.pop(sequence.id, None)
+        if generation is not None:
+            generation.close()
+
+
+def _id_of(message: FromParent) -> int:
+    return getattr(message, "id", -1)

@@ -1,0 +1,183 @@
+"""The child process: `python -m runner.engine.worker FD`. Waits for bytes, runs the loop.
+
+Owns the process around the loop: the socket to the parent, a thread that reads it, a heartbeat,
+and limits on itself. Invariant: when the parent is gone (end of file) the child exits at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+
+from runner.errors import EngineLoadError
+
+from .embedding import Embedder
+from .llama import Context, LoadOptions, Model
+from .loop import Loop
+from .messages import (
+    Cancel,
+    FrameSplitter,
+    FromChild,
+    FromParent,
+    Load,
+    Loaded,
+    LoadFailed,
+    LoadProgress,
+    Stop,
+    decode_from_parent,
+    encode,
+)
+from .prefix_cache import PrefixCache
+from .scheduler import Scheduler
+
+HEARTBEAT_S = 0.25
+NUM_RETAINED = 96  # finished sequences whose cells may stay cached
+MAX_SEQUENCES = 256  # llama.cpp's LLAMA_MAX_SEQ
+BATCH_SIZE = 2048
+_METADATA = ("general.name", "general.architecture", "general.file_type", "general.basename")
+
+
+class Pipe:
+    """The child's end of the socket to the parent."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self.inbox: queue.SimpleQueue[FromParent] = queue.SimpleQueue()
+        self.loop: Loop | None = None
+
+    def send(self, message: FromChild) -> None:
+        """Pass a word to the parent; exits when it is gone."""
+        frame = encode(message)
+        try:
+            with self._lock:
+                self._connection.sendall(frame)
+        except OSError:
+            os._exit(0)
+
+    def read_forever(self) -> None:
+        """Fill the inbox; a cancel during a prompt's computation aborts the step at once."""
+        splitter = FrameSplitter()
+        while True:
+            try:
+                data = self._connection.recv(1 << 16)
+            except OSError:
+                data = b""
+            if not data:
+                os._exit(0)
+            for body in splitter.feed(data):
+                message = decode_from_parent(body)
+                self.inbox.put(message)
+                if isinstance(message, Cancel) and self.loop is not None:
+                    self.loop.abort_if_prefilling(message.id)
+
+    def beat_forever(self) -> None:
+        """Tell the parent several times a second how the engine is."""
+        while True:
+            time.sleep(HEARTBEAT_S)
+            if self.loop is not None:
+                self.send(self.loop.status())
+
+
+def harden() -> None:
+    """Leave no core dumps, gain no privileges, and die with the parent where the kernel can."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        prctl = ctypes.CDLL(None).prctl
+        set_pdeathsig, set_dumpable, set_no_new_privs = 1, 4, 38
+        prctl(set_pdeathsig, signal.SIGKILL, 0, 0, 0)
+        prctl(set_dumpable, 0, 0, 0, 0)
+        prctl(set_no_new_privs, 1, 0, 0, 0)
+
+
+def load(order: Load, pipe: Pipe) -> Loop:
+    """Weights, context and loop as ordered. Raises EngineLoadError."""
+    options = LoadOptions(
+        weights=tuple(order.weights),
+        num_cells=order.num_cells,
+        num_sequences=min(MAX_SEQUENCES, order.parallel + NUM_RETAINED),
+        num_threads=order.threads,
+        batch_size=min(BATCH_SIZE, order.num_cells),
+        gpu_layers=order.gpu_layers,
+        kv_type=order.kv_type,
+        repack=order.repack,
+    )
+    model = Model(options, on_progress=lambda share: pipe.send(LoadProgress(share)))
+    context = Context(model, options)
+    cache = PrefixCache(
+        num_cells=context.num_cells, num_slots=options.num_sequences, effects=context
+    )
+    num_context = min(order.context, context.num_cells)
+    scheduler = Scheduler(cache, num_running=order.parallel, context=num_context)
+    embedder = Embedder(model, options, context=num_context)
+    loop = Loop(model, context, scheduler, embedder, pipe.send, time.monotonic)
+    pipe.send(_describe(model, num_context))
+    return loop
+
+
+def _describe(model: Model, num_context: int) -> Loaded:
+    end = model.end_token()
+    found = {key: model.metadata(key) for key in _METADATA}
+    return Loaded(
+        num_context=num_context,
+        num_train_context=model.context_length,
+        num_vocab=model.num_vocab,
+        embedding_size=model.embedding_size,
+        size_bytes=model.size_bytes,
+        bos=model.begin_text() if model.adds_begin else "",
+        eos=model.piece(end).decode("utf-8", errors="replace") if end >= 0 else "",
+        chat_template=model.metadata("tokenizer.chat_template"),
+        tool_template=model.metadata("tokenizer.chat_template.tool_use"),
+        metadata={key: value for key, value in found.items() if value is not None},
+    )
+
+
+def serve(pipe: Pipe, loop: Loop) -> None:
+    """Handle words and run steps until told to stop; sleeps only when nothing is to be done."""
+    while True:
+        wait = loop.is_idle
+        while True:
+            try:
+                message = pipe.inbox.get(block=wait)
+            except queue.Empty:
+                break
+            if isinstance(message, Stop):
+                return
+            loop.handle(message)
+            wait = False
+        loop.step()
+
+
+def main() -> None:
+    """Run until the parent says so or is gone; exit code 1 when the weights cannot be loaded."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    harden()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
+    threading.Thread(target=pipe.read_forever, daemon=True).start()
+    order = pipe.inbox.get()
+    if not isinstance(order, Load):
+        sys.exit(2)
+    try:
+        pipe.loop = load(order, pipe)
+    except EngineLoadError as error:
+        pipe.send(LoadFailed(str(error)))
+        sys.exit(1)
+    threading.Thread(target=pipe.beat_forever, daemon=True).start()
+    serve(pipe, pipe.loop)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

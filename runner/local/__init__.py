@@ -1,0 +1,1 @@
+"""The parent's side of local inference: child processes, what is loaded, and the local backend."""

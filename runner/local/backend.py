@@ -1,0 +1,280 @@
+"""The local backend: a request becomes prompt text, the engine's words become events.
+
+Owns the way through one local answer: format, turn, engine, parser. Knows no token ids and no
+HTTP. Invariant: closing the iterator cancels the sequence in the engine.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from runner.backend import BackendStatus, Embedding
+from runner.chat.format import ChatFormat, find_format
+from runner.chat.parser import OutputParser
+from runner.chat.turn import Turn, prepare
+from runner.engine.messages import Done, Loaded, Output, Started, Submit
+from runner.errors import (
+    BusyError,
+    ContextLengthError,
+    EngineError,
+    InvalidRequestError,
+    NotInstalledError,
+    RunnerError,
+)
+from runner.ledger import Call
+from runner.types import (
+    Event,
+    Finished,
+    FinishReason,
+    GenerateRequest,
+    ReasoningDelta,
+    Timings,
+    TokenPrompt,
+    Usage,
+)
+
+from .pool import Pool
+from .process import EngineProcess, EngineRefusalError
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights on this disk: the paths of all shards, and what they are."""
+
+    paths: tuple[str, ...]
+    quantization: str | None = None
+    chat_format: str | None = None
+    num_context: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the local backend is lent: weights by model, queue length, clock and chance."""
+
+    find_weights: Callable[[str], Weights | None]
+    queue_length: Callable[[str], int]
+    clock: Callable[[], float]
+    random_seed: Callable[[], int]
+
+
+class LocalBackend:
+    """Answers from models on this machine."""
+
+    name = LOCAL
+
+    def __init__(self, pool: Pool, surroundings: Surroundings) -> None:
+        self._pool = pool
+        self._around = surroundings
+        self._formats: dict[str, ChatFormat] = {}
+
+    def serves(self, model: str) -> bool:
+        """Whether its weights are on this disk."""
+        return self._around.find_weights(model) is not None
+
+    def status(self, model: str) -> BackendStatus:
+        """What a request would meet now."""
+        weights = self._around.find_weights(model)
+        if weights is None:
+            reason = f"the weights of {model} are not installed; runner pull {model} fetches them"
+            return BackendStatus("unavailable", reason, cause="not_installed")
+        residency = self._pool.residency(model)
+        resident = self._pool.resident(model)
+        if residency == "failed" and resident is not None:
+            return BackendStatus("unavailable", resident.reason, cause="load_failed")
+        num_waiting = 0
+        num_context = weights.num_context
+        if resident is not None and resident.engine is not None:
+            num_waiting = resident.engine.num_streams
+            if residency == "ready":
+                num_context = resident.engine.facts.num_context
+        readiness = {"ready": "ready", "loading": "loading"}.get(residency, "loadable")
+        return BackendStatus(
+            readiness,  # type: ignore[arg-type]  # the values of Readiness
+            f"{model} is {readiness} on this machine",
+            quantization=weights.quantization,
+            num_context=num_context,
+            num_waiting=num_waiting,
+        )
+
+    async def generate(self, request: GenerateRequest) -> AsyncGenerator[Event]:
+        """As the seam has it."""
+        async with aclosing(self.attempt(request, None)) as events:
+            async for event in events:
+                yield event
+
+    async def attempt(self, request: GenerateRequest, call: Call | None) -> AsyncGenerator[Event]:
+        """As `generate`; notes in `call` what this machine could not honour."""
+        engine = await self._pool.engine(request.model)
+        self._check_queue(request.model, engine)
+        turn = prepare(request, self.format_of(request.model, engine.facts))
+        if call is not None:
+            call.note(ignored=turn.ignored)
+        answer = LocalAnswer(request, turn, self._around.clock)
+        words = engine.generate(lambda stream_id: self._submit(request, turn, stream_id))
+        try:
+            async with aclosing(words) as stream:
+                async for word in stream:
+                    for event in answer.take(word):
+                        yield event
+                    if answer.is_finished:
+                        return
+        except EngineRefusalError as refusal:
+            raise translate(refusal) from None
+
+    async def embed(
+        self, model: str, inputs: Sequence[str | tuple[int, ...]]
+    ) -> tuple[list[Embedding], Usage]:
+        """One normalised vector for each input."""
+        engine = await self._pool.engine(model)
+        vectors, num_tokens = [], 0
+        for item in inputs:
+            text, tokens = (item, []) if isinstance(item, str) else ("", list(item))
+            try:
+                vector = await engine.embed(text, tokens)
+            except EngineRefusalError as refusal:
+                raise translate(refusal, param="input") from None
+            vectors.append(Embedding(tuple(vector.values)))
+            num_tokens += vector.num_tokens
+        return vectors, Usage(num_tokens, 0)
+
+    async def engine_for(self, model: str) -> EngineProcess:
+        """A ready engine, for endpoints that need its vocabulary."""
+        if not self.serves(model):
+            raise NotInstalledError(f"{model} is not installed; runner pull {model} fetches it")
+        return await self._pool.engine(model)
+
+    def format_of(self, model: str, facts: Loaded) -> ChatFormat:
+        """The model's chat format: the catalogue's, else the template in its own file."""
+        if model not in self._formats:
+            weights = self._around.find_weights(model)
+            if weights is not None and weights.chat_format is not None:
+                chosen = find_format(weights.chat_format)
+            else:
+                chosen = find_format("chatml")
+            self._formats[model] = chosen
+        return self._formats[model]
+
+    async def aclose(self) -> None:
+        """Stop every engine."""
+        await self._pool.aclose()
+
+    def _check_queue(self, model: str, engine: EngineProcess) -> None:
+        limit = self._around.queue_length(model)
+        if engine.num_streams < limit:
+            return
+        status = engine.status
+        speed = status.tokens_per_s if status is not None else 0.0
+        wait_s = max(1.0, min(120.0, engine.num_streams * 64 / speed)) if speed > 0 else 5.0
+        raise BusyError(
+            f"{engine.num_streams} requests are in line for {model}; try again in {wait_s:.0f} s",
+            retry_after_s=wait_s,
+        )
+
+    def _submit(self, request: GenerateRequest, turn: Turn, stream_id: int) -> Submit:
+        sampling = request.sampling
+        if sampling.seed is None:
+            sampling = replace(sampling, seed=self._around.random_seed())
+        tokens = list(request.prompt.tokens) if isinstance(request.prompt, TokenPrompt) else []
+        return Submit(
+            id=stream_id,
+            pieces=list(turn.pieces),
+            tokens=tokens,
+            sampling=sampling,
+            max_tokens=request.max_tokens,
+            tenant=request.tenant,
+            cache_prompt=request.cache_prompt,
+            overflow=request.overflow,
+            constraint=turn.constraint,
+            interjection=turn.interjection,
+        )
+
+
+class LocalAnswer:
+    """One answer on its way from the engine's words to events."""
+
+    def __init__(self, request: GenerateRequest, turn: Turn, clock: Callable[[], float]) -> None:
+        self._parser: OutputParser = turn.parser(new_call_id)
+        self._clock = clock
+        self._begun_s = clock()
+        self._first_s: float | None = None
+        self._num_prompt = 0
+        self._num_cached = 0
+        self._num_tokens = 0
+        self._num_reasoning = 0
+        self._in_reasoning = turn.starts_in == "reasoning"
+        self.is_finished = False
+
+    def take(self, word: Started | Output | Done) -> list[Event]:
+        """The events that one word of the engine completes."""
+        match word:
+            case Started(num_prompt=num_prompt, num_cached=num_cached):
+                self._num_prompt, self._num_cached = num_prompt, num_cached
+                return []
+            case Output():
+                return self._take_output(word)
+            case Done():
+                events = self._parser.finish()
+                self._count_reasoning(events, 0)
+                self._num_cached = word.num_cached
+                return [*events, self._finish(word.reason, word.timings)]
+
+    def _take_output(self, output: Output) -> list[Event]:
+        if self._first_s is None and output.tokens:
+            self._first_s = self._clock()
+        self._num_tokens += len(output.tokens)
+        events = self._parser.feed(output.text, tuple(output.logprobs))
+        self._count_reasoning(events, len(output.tokens))
+        if self._parser.is_stopped:
+            events = [*events, *self._parser.finish(), self._finish("stop", self._own_timings())]
+        return events
+
+    def _count_reasoning(self, events: list[Event], num_tokens: int) -> None:
+        """Tokens count as reasoning as long as reasoning was the last thing seen."""
+        if events:
+            self._in_reasoning = isinstance(events[-1], ReasoningDelta)
+        if self._in_reasoning:
+            self._num_reasoning += num_tokens
+
+    def _own_timings(self) -> Timings:
+        now = self._clock()
+        first = self._first_s if self._first_s is not None else now
+        return Timings(
+            prompt_n=self._num_prompt - self._num_cached,
+            prompt_ms=(first - self._begun_s) * 1e3,
+            cache_n=self._num_cached,
+            predicted_n=self._num_tokens,
+            predicted_ms=(now - first) * 1e3,
+        )
+
+    def _finish(self, reason: str, timings: Timings) -> Finished:
+        self.is_finished = True
+        finish: FinishReason = "length" if reason == "length" else "stop"
+        if self._parser.num_tool_calls and finish == "stop":
+            finish = "tool_calls"
+        usage = Usage(
+            prompt_tokens=self._num_prompt,
+            completion_tokens=self._num_tokens,
+            cached_tokens=self._num_cached,
+            reasoning_tokens=self._num_reasoning,
+        )
+        return Finished(finish, usage, timings)
+
+
+def new_call_id() -> str:
+    """A fresh id for a tool call, as OpenAI shapes them."""
+    return f"call_{uuid.uuid4().hex[:24]}"
+
+
+def translate(refusal: EngineRefusalError, param: str | None = None) -> RunnerError:
+    """The error of our tree that the engine's refusal names."""
+    if refusal.kind == "context_length":
+        return ContextLengthError(*refusal.numbers)
+    if refusal.kind.startswith("invalid:"):
+        named = refusal.kind.removeprefix("invalid:") or None
+        return InvalidRequestError(str(refusal), param=param or named)
+    return EngineError(str(refusal))

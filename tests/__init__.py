@@ -1,0 +1,1 @@
+"""Tests: `tests/` mirrors `runner/`; `fakes/` stands in for outside services."""
