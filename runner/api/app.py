@@ -16,9 +16,12 @@ from runner.services import Services
 from . import errors
 from .auth import Keyring
 from .chat import chat_router
+from .completions import completions_router
 from .edge import Edge
+from .embeddings import embeddings_router
 from .health import health_router
 from .models import models_router
+from .tokens import tokens_router
 
 OPEN_PATHS = frozenset({"/health"})
 
@@ -49,6 +52,13 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     errors.install(app)
-    for router in (chat_router(edge), models_router(edge), health_router(edge)):
-        app.include_router(router)
+    for make in (
+        chat_router,
+        completions_router,
+        embeddings_router,
+        tokens_router,
+        models_router,
+        health_router,
+    ):
+        app.include_router(make(edge))
     return app

@@ -56,7 +56,7 @@ async def answer_chat(edge: Edge, request: Request) -> Response:
         tenant=edge.tenant(request),
         strict=edge.is_strict(request),
     )
-    choices = await open_choices(edge, request, wanted, asked.n or 1)
+    choices = await open_choices(edge, request, [wanted], asked.n or 1)
     shape = ChatShape(
         model=wanted.model,
         include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
@@ -131,7 +131,7 @@ def _finish_chunk(
 
 
 def _usage_chunk(choices: Choices, shape: ChatShape, finished: list[Finished]) -> JsonObject:
-    usage = usage_json(merge_usage(finished))
+    usage = usage_json(merge_usage(finished, choices.count))
     chunk = shape.chunk(choices.provider, [])
     return {**chunk, "usage": usage, **_closing(choices, shape, finished[-1])}
 
@@ -237,6 +237,6 @@ async def whole_chat(choices: Choices, shape: ChatShape) -> JsonObject:
         "provider": choices.provider,
         "system_fingerprint": None,
         "choices": [draft.json(index, shape) for index, draft in enumerate(drafts)],
-        "usage": usage_json(merge_usage(finished)),
+        "usage": usage_json(merge_usage(finished, choices.count)),
         **_closing(choices, shape, finished[-1]),
     }

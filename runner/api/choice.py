@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
@@ -29,9 +29,8 @@ CLIENT_CLOSED = 499
 class Choices:
     """Open answers, in order of their index. A context manager: leaving it closes them all."""
 
-    def __init__(self, answers: list[Answer], request: Request, observation: Observation) -> None:
+    def __init__(self, answers: list[Answer], observation: Observation) -> None:
         self._answers = answers
-        self._request = request
         self._observation = observation
 
     @property
@@ -106,24 +105,32 @@ async def _merge(answers: list[Answer]) -> AsyncGenerator[tuple[int, Event]]:
 
 
 async def open_choices(
-    edge: Edge, request: Request, wanted: GenerateRequest, count: int
+    edge: Edge, request: Request, wanted: Sequence[GenerateRequest], count: int
 ) -> Choices:
-    """Start `count` answers; with a seed each one has its own, counted up from it."""
-    observation = edge.observe(wanted)
+    """Start `count` answers to each request, in order; answers to one request are neighbours.
+
+    With a seed each answer has its own, counted up from it.
+    """
+    observation = edge.observe(wanted[0])
     answers: list[Answer] = []
     try:
-        for index in range(count):
-            seed = wanted.sampling.seed
-            sampling = wanted.sampling
-            if index and seed is not None:
-                sampling = replace(sampling, seed=(seed + index) & 0xFFFFFFFF)
-            answer = edge.services.router.answer(replace(wanted, sampling=sampling))
-            answers.append(await while_connected(request, answer))
+        for item in wanted:
+            for index in range(count):
+                answer = edge.services.router.answer(with_own_seed(item, index))
+                answers.append(await while_connected(request, answer))
     except BaseException as error:
         await asyncio.gather(*(answer.aclose() for answer in answers), return_exceptions=True)
         observation.end(error)
         raise
-    return Choices(answers, request, observation)
+    return Choices(answers, observation)
+
+
+def with_own_seed(wanted: GenerateRequest, index: int) -> GenerateRequest:
+    """The request for answer number `index`."""
+    seed = wanted.sampling.seed
+    if seed is None or index == 0:
+        return wanted
+    return replace(wanted, sampling=replace(wanted.sampling, seed=(seed + index) & 0xFFFFFFFF))
 
 
 async def while_connected(request: Request, work: Awaitable[Result]) -> Result:

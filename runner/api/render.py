@@ -5,6 +5,7 @@ Owns these shapes; they are the same on a body and on a stream's last chunk.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,14 +25,15 @@ def usage_json(usage: Usage) -> JsonObject:
     }
 
 
-def merge_usage(finished: list[Finished]) -> Usage:
-    """The usage of several choices to one prompt: the prompt counts once."""
+def merge_usage(finished: Sequence[Finished], num_per_prompt: int) -> Usage:
+    """The usage of several answers, in order; each prompt counts once."""
     costs = [item.usage.cost_usd for item in finished]
     known = [cost for cost in costs if cost is not None]
+    firsts = finished[::num_per_prompt]
     return Usage(
-        prompt_tokens=finished[0].usage.prompt_tokens,
+        prompt_tokens=sum(item.usage.prompt_tokens for item in firsts),
         completion_tokens=sum(item.usage.completion_tokens for item in finished),
-        cached_tokens=finished[0].usage.cached_tokens,
+        cached_tokens=sum(item.usage.cached_tokens for item in firsts),
         reasoning_tokens=sum(item.usage.reasoning_tokens for item in finished),
         cost_usd=sum(known) if len(known) == len(costs) else None,
     )

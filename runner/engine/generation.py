@@ -1,18 +1,20 @@
-"""What turns one sequence's logits into text: its sampler, its characters, its clock.
+"""What turns one sequence's logits into text: its sampler, its characters, its guide, its clock.
 
 Owns the state that a sequence needs beside its tokens; freed with it. Knows nothing of the other
-sequences. Invariant: a token is accepted exactly once, by the sampler, the text and the count.
+sequences. Invariant: a token is accepted exactly once, by the sampler, the text and the guide.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
-from runner.types import SamplingParams, Timings, TokenLogprob
+from runner.types import Interjection, Timings, TokenLogprob
 
-from .detokenizer import Detokenizer
+from .constraint import GrammarCompiler, Guide
+from .detokenizer import Detokenizer, visible_piece
 from .llama import Context, Model, SamplerChain
-from .messages import Output
+from .messages import Output, Submit
 from .sampler import build_chain, logprob_of
 from .sequence import Sequence
 
@@ -46,32 +48,121 @@ class Generation:
     chain: SamplerChain
     detokenizer: Detokenizer
     num_logprobs: int | None
+    guide: Guide | None
+    interjection: Interjection | None
     clock: Clock = field(default_factory=Clock)
+    _tail: str = ""
 
     @classmethod
-    def begin(
-        cls, model: Model, sequence: Sequence, params: SamplingParams, seed: int
-    ) -> Generation:
-        """Build it, and let the penalties see the prompt. Raises InvalidRequestError."""
-        chain = build_chain(model, params, seed)
+    def begin(cls, compiler: GrammarCompiler, sequence: Sequence, submit: Submit) -> Generation:
+        """Build it, and let it see what was generated before. Raises InvalidRequestError."""
+        model, params = compiler.model, submit.sampling
+        guide = Guide(compiler, submit.constraint) if submit.constraint is not None else None
+        chain = build_chain(model, params, params.seed or 0)
         for token in sequence.tokens[-max(params.penalty_last_n, 0) :]:
             chain.accept(token)
-        generation = cls(model, sequence, chain, Detokenizer(model), params.logprobs)
-        for token in sequence.tokens[sequence.num_prompt :]:
-            generation.detokenizer.feed(token)
+        generation = cls(
+            model,
+            sequence,
+            chain,
+            Detokenizer(model),
+            params.logprobs,
+            guide,
+            submit.interjection,
+        )
+        generation._recall(submit.resume)
         return generation
 
+    def open(self) -> Output | None:
+        """What is forced before the first token is drawn; None where nothing is."""
+        if self.guide is None or self.sequence.num_new:
+            return None
+        forced = self.guide.begin()
+        return self._write([], deque(forced)) if forced else None
+
     def draw(self, context: Context, row: int) -> Output | None:
-        """Sample from an output row and take the token in; None at the end of generation."""
+        """Sample from an output row, and take the token and what must follow it in.
+
+        None at the end of generation. Raises GuideError.
+        """
+        logits = context.logits(row) if self.guide or self.num_logprobs is not None else None
+        if self.guide is not None and self.guide.is_ruling and logits is not None:
+            self.guide.mask(logits)
         token = self.chain.sample(context, row)
         if self.model.is_end(token):
-            return None
+            forced = self.guide.take_end() if self.guide is not None else None
+            return self._write([], deque(forced)) if forced else None
         logprobs: list[TokenLogprob] = []
-        if self.num_logprobs is not None:
-            logprobs = [logprob_of(self.model, context.logits(row), token, self.num_logprobs)]
-        self.sequence.tokens.append(token)
-        return Output(self.sequence.id, self.detokenizer.feed(token), [token], logprobs)
+        if self.num_logprobs is not None and logits is not None:
+            logprobs = [logprob_of(self.model, logits, token, self.num_logprobs)]
+        return self._write(logprobs, deque([token]), num_drawn=1)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the constraint says that the answer is complete."""
+        return self.guide is not None and self.guide.is_over
 
     def close(self) -> None:
         """Free the sampler."""
         self.chain.close()
+
+    def _write(self, logprobs: list[TokenLogprob], queue: deque[int], num_drawn: int = 0) -> Output:
+        """Append the queued tokens and all that they force, as far as the sequence may grow."""
+        sequence = self.sequence
+        texts: list[str] = []
+        written: list[int] = []
+        while queue and sequence.num_new < sequence.max_new:
+            token = queue.popleft()
+            is_drawn = len(written) < num_drawn
+            sequence.tokens.append(token)
+            written.append(token)
+            if not is_drawn:
+                self.chain.accept(token)
+                if self.num_logprobs is not None:
+                    logprobs.append(self._certain(token))
+            text = self.detokenizer.feed(token)
+            texts.append(text)
+            if is_drawn and self.guide is not None:
+                queue.extend(self.guide.take(token, text))
+            if not queue:
+                queue.extend(self._interject(text))
+        return Output(sequence.id, "".join(texts), written, logprobs)
+
+    def _interject(self, text: str) -> list[int]:
+        """The tokens of the interjection, if its time has come."""
+        rule = self.interjection
+        if rule is None:
+            return []
+        self._tail = (self._tail + text)[-2 * len(rule.unless) :]
+        if rule.unless in self._tail:
+            self.interjection = None
+            return []
+        if self.sequence.num_new < rule.after_tokens:
+            return []
+        self.interjection = None
+        tokens = self.model.tokenize(rule.text, special=True)
+        follow: list[int] = []
+        if self.guide is not None:
+            follow = self.guide.take(tokens[-1], rule.text)
+        return tokens + follow
+
+    def _recall(self, tokens: list[int]) -> None:
+        """Bring detokenizer and guide to where an earlier run of this answer had come."""
+        queue = deque(tokens)
+        skip = len(self.guide.begin()) if self.guide is not None and tokens else 0
+        while queue:
+            token = queue.popleft()
+            text = self.detokenizer.feed(token)
+            if skip:
+                skip -= 1
+            elif self.guide is not None:
+                skip = len(self.guide.take(token, text))
+            if self.interjection is not None:
+                self._tail = (self._tail + text)[-2 * len(self.interjection.unless) :]
+                if self.interjection.unless in self._tail:
+                    self.interjection = None
+
+    def _certain(self, token: int) -> TokenLogprob:
+        """A forced token: nothing else was possible."""
+        data = visible_piece(self.model, token)
+        return TokenLogprob(data.decode("utf-8", errors="replace"), data, 0.0)

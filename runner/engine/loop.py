@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from runner.errors import ContextLengthError, InvalidRequestError
 from runner.types import PromptPiece
 
+from .constraint import GrammarCompiler, GuideError
 from .embedding import Embedder
 from .generation import Generation
 from .llama import Batch, Context, DecodeAborted, DecodeFailed, Model
@@ -41,6 +43,14 @@ from .sequence import Chunk, Sequence
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a loop uses beside model, context and scheduler."""
+
+    embedder: Embedder
+    compiler: GrammarCompiler
+
+
 class Loop:
     """One model's sequences, from submission to the last word about them."""
 
@@ -49,17 +59,18 @@ class Loop:
         model: Model,
         context: Context,
         scheduler: Scheduler,
-        embedder: Embedder,
+        tools: Tools,
         send: Callable[[FromChild], None],
         clock: Callable[[], float],
     ) -> None:
         self._model = model
         self._context = context
         self._scheduler = scheduler
-        self._embedder = embedder
+        self._embedder = tools.embedder
+        self._compiler = tools.compiler
         self._send = send
         self._clock = clock
-        self._batch = Batch(embedder.batch_size)
+        self._batch = Batch(tools.embedder.batch_size)
         self._pace = Pace(batch_size=self._batch.capacity)
         self._generations: dict[int, Generation] = {}
         self._prefilling_now: frozenset[int] = frozenset()
@@ -87,9 +98,7 @@ class Loop:
     def step(self) -> None:
         """Compute one batch and pass on what came of it."""
         for sequence in self._scheduler.admit():
-            self._generations[sequence.id].clock.started_s = self._clock()
-            self._send(Started(sequence.id, sequence.num_prompt, sequence.num_cached))
-            self._num_reused += sequence.num_cached
+            self._start(sequence)
         budget = self._pace.budget(num_decoding=self._scheduler.num_decoding)
         chunks, starved = self._scheduler.plan(budget)
         for sequence in starved:
@@ -129,8 +138,8 @@ class Loop:
                 self._submit(message)
             case Cancel(id=sequence_id):
                 self._cancel(sequence_id)
-            case Tokenize(id=request_id, pieces=pieces):
-                tokens = tokenize_prompt(self._model, pieces, add_begin=False)
+            case Tokenize(id=request_id, pieces=pieces, add_begin=add_begin):
+                tokens = tokenize_prompt(self._model, pieces, add_begin=add_begin)
                 self._send(Tokens(request_id, tokens))
             case Detokenize(id=request_id, tokens=tokens):
                 self._send(Text(request_id, self._text_of(tokens)))
@@ -152,10 +161,7 @@ class Loop:
             tenant=submit.tenant,
             use_cache=submit.cache_prompt,
         )
-        seed = submit.sampling.seed or 0
-        self._generations[submit.id] = Generation.begin(
-            self._model, sequence, submit.sampling, seed
-        )
+        self._generations[submit.id] = Generation.begin(self._compiler, sequence, submit)
         if sequence.num_new >= sequence.max_new:
             self._send(Started(sequence.id, sequence.num_prompt, 0))
             self._end(sequence, "length")
@@ -189,6 +195,18 @@ class Loop:
     def _text_of(self, tokens: list[int]) -> str:
         self._check_ids(tokens)
         return b"".join(map(self._model.piece, tokens)).decode("utf-8", errors="replace")
+
+    def _start(self, sequence: Sequence) -> None:
+        generation = self._generations[sequence.id]
+        generation.clock.started_s = self._clock()
+        self._send(Started(sequence.id, sequence.num_prompt, sequence.num_cached))
+        self._num_reused += sequence.num_cached
+        forced = generation.open()
+        if forced is not None:
+            self._send(Outputs([forced]))
+            self._num_generated += len(forced.tokens)
+            if generation.is_over or sequence.num_new >= sequence.max_new:
+                self._end(sequence, "stop" if generation.is_over else "length")
 
     # -- a step -----------------------------------------------------------------------------
 
@@ -259,11 +277,19 @@ class Loop:
         generation = self._generations[sequence.id]
         if generation.clock.first_token_s is None:
             generation.clock.first_token_s = self._clock()
-        output = generation.draw(self._context, row)
+        try:
+            output = generation.draw(self._context, row)
+        except GuideError as error:
+            self._forget(sequence)
+            message = f"the grammar is too complex to follow: {error}"
+            self._send(Failed(sequence.id, "invalid:response_format", message))
+            return None
         if output is None:
             return "stop"
         outputs.append(output)
-        self._num_generated += 1
+        self._num_generated += len(output.tokens)
+        if generation.is_over:
+            return "stop"
         return "length" if sequence.num_new >= sequence.max_new else None
 
     def _end(self, sequence: Sequence, reason: str) -> None:

@@ -68,10 +68,11 @@ class Cancel(_Word, frozen=True):
 
 
 class Tokenize(_Word, frozen=True):
-    """Parent: the token ids of a text, `special` reads control tokens in it."""
+    """Parent: the token ids of a text, after a BOS if asked for and the vocabulary has one."""
 
     id: int
     pieces: list[PromptPiece]
+    add_begin: bool = False
 
 
 class Detokenize(_Word, frozen=True):

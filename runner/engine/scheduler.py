@@ -67,7 +67,8 @@ class Scheduler:
     def plan(self, budget: int) -> tuple[list[Chunk], list[Sequence]]:
         """The chunks of the next step within `budget` tokens, and who found no cells.
 
-        A sequence without cells gets no chunk; the caller ends it.
+        A sequence without cells gets no chunk, and the caller ends it; one at a time, since its
+        cells may be enough for the others.
         """
         chunks: list[Chunk] = []
         starved: list[Sequence] = []
@@ -80,7 +81,7 @@ class Scheduler:
             lease = sequence.lease
             assert lease is not None
             if not self.cache.grow(lease, count):
-                if not (sequence.is_prefilling and chunks):
+                if not starved and not (sequence.is_prefilling and chunks):
                     starved.append(sequence)
                 continue
             budget -= count

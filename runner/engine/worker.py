@@ -19,9 +19,10 @@ import time
 
 from runner.errors import EngineLoadError
 
+from .constraint import GrammarCompiler
 from .embedding import Embedder
 from .llama import Context, LoadOptions, Model
-from .loop import Loop
+from .loop import Loop, Tools
 from .messages import (
     Cancel,
     FrameSplitter,
@@ -120,8 +121,10 @@ def load(order: Load, pipe: Pipe) -> Loop:
     )
     num_context = min(order.context, context.num_cells)
     scheduler = Scheduler(cache, num_running=order.parallel, context=num_context)
-    embedder = Embedder(model, options, context=num_context)
-    loop = Loop(model, context, scheduler, embedder, pipe.send, time.monotonic)
+    compiler = GrammarCompiler(model)
+    threading.Thread(target=compiler.prepare, daemon=True).start()
+    tools = Tools(Embedder(model, options, context=num_context), compiler)
+    loop = Loop(model, context, scheduler, tools, pipe.send, time.monotonic)
     pipe.send(_describe(model, num_context))
     return loop
 

@@ -21,7 +21,6 @@ from runner.errors import (
     ContextLengthError,
     EngineError,
     InvalidRequestError,
-    NotInstalledError,
     RunnerError,
 )
 from runner.ledger import Call
@@ -30,6 +29,7 @@ from runner.types import (
     Finished,
     FinishReason,
     GenerateRequest,
+    PromptPiece,
     ReasoningDelta,
     Timings,
     TokenPrompt,
@@ -142,11 +142,26 @@ class LocalBackend:
             num_tokens += vector.num_tokens
         return vectors, Usage(num_tokens, 0)
 
-    async def engine_for(self, model: str) -> EngineProcess:
-        """A ready engine, for endpoints that need its vocabulary."""
-        if not self.serves(model):
-            raise NotInstalledError(f"{model} is not installed; runner pull {model} fetches it")
-        return await self._pool.engine(model)
+    async def tokenize(
+        self, model: str, pieces: list[PromptPiece], *, add_begin: bool
+    ) -> list[int]:
+        """The token ids of a text in this model's vocabulary."""
+        engine = await self._pool.engine(model)
+        return await engine.tokenize(pieces, add_begin=add_begin)
+
+    async def detokenize(self, model: str, tokens: list[int]) -> str:
+        """The text of token ids."""
+        engine = await self._pool.engine(model)
+        try:
+            return await engine.detokenize(tokens)
+        except EngineRefusalError as refusal:
+            raise translate(refusal, param="tokens") from None
+
+    async def render(self, request: GenerateRequest) -> str:
+        """The prompt text of a request, as the model would get it."""
+        engine = await self._pool.engine(request.model)
+        turn = prepare(request, self.format_of(request.model, engine.facts))
+        return "".join(piece.text for piece in turn.pieces)
 
     def format_of(self, model: str, facts: Loaded) -> ChatFormat:
         """The model's chat format: the catalogue's, else the template in its own file."""

@@ -189,9 +189,9 @@ class EngineProcess:
             if not finished:
                 self._send(Cancel(stream_id))
 
-    async def tokenize(self, pieces: list[PromptPiece]) -> list[int]:
+    async def tokenize(self, pieces: list[PromptPiece], *, add_begin: bool = False) -> list[int]:
         """The token ids of a text."""
-        word = await self._ask(lambda ask_id: Tokenize(ask_id, pieces))
+        word = await self._ask(lambda ask_id: Tokenize(ask_id, pieces, add_begin))
         assert isinstance(word, Tokens)
         return word.tokens
 
