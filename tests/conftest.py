@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from runner.engine.messages import Load
 from runner.local.process import EngineProcess
 
 from .serving import Server, serve
+
+hypothesis.settings.register_profile("steady", deadline=None)  # machines are shared
+hypothesis.settings.load_profile("steady")
 
 DATA = Path(__file__).parents[1] / "runner" / "data"
 SCRUBBED = (

@@ -7,6 +7,7 @@ sequences. Invariant: a token is accepted exactly once, by the sampler, the text
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from runner.types import Interjection, Timings, TokenLogprob
@@ -17,6 +18,7 @@ from .llama import Context, Model, SamplerChain
 from .messages import Output, Submit
 from .sampler import build_chain, logprob_of
 from .sequence import Sequence
+from .speculation import PromptLookup
 
 
 @dataclass(slots=True)
@@ -50,6 +52,7 @@ class Generation:
     num_logprobs: int | None
     guide: Guide | None
     interjection: Interjection | None
+    lookup: PromptLookup
     clock: Clock = field(default_factory=Clock)
     _tail: str = ""
 
@@ -69,6 +72,7 @@ class Generation:
             params.logprobs,
             guide,
             submit.interjection,
+            PromptLookup(),
         )
         generation._recall(submit.resume)
         return generation
@@ -101,6 +105,15 @@ class Generation:
     def is_over(self) -> bool:
         """Whether the constraint says that the answer is complete."""
         return self.guide is not None and self.guide.is_over
+
+    def guess(self, limit: int, cost_s: Callable[[int], float | None]) -> None:
+        """Append tokens that likely come next, for the next step to check, where that pays."""
+        sequence = self.sequence
+        room = min(limit, sequence.max_new - sequence.num_new - 1)
+        if self.guide is not None and self.guide.is_ruling:
+            return
+        if sequence.num_pending == 1:
+            sequence.guess(self.lookup.propose(sequence.tokens, room, cost_s))
 
     def close(self) -> None:
         """Free the sampler."""

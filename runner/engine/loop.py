@@ -42,6 +42,9 @@ from .sequence import Chunk, Sequence
 
 logger = logging.getLogger(__name__)
 
+MAX_GUESSING = 2  # streams that may guess ahead at the same time
+MAX_GUESSES = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:
@@ -238,10 +241,12 @@ class Loop:
         return True
 
     def _record(self, chunks: list[Chunk], duration_s: float) -> None:
-        num_prompt = sum(
-            chunk.stop - chunk.start for chunk in chunks if chunk.sequence.is_prefilling
-        )
-        num_decoded = sum(not chunk.sequence.is_prefilling for chunk in chunks)
+        num_prompt = num_decoded = 0
+        for chunk in chunks:
+            if chunk.sequence.is_prefilling:
+                num_prompt += chunk.stop - chunk.start
+            else:
+                num_decoded += chunk.stop - chunk.start
         self._num_prompt += num_prompt
         self._pace.record(num_decoded=num_decoded, num_prompt=num_prompt, duration_s=duration_s)
         if num_decoded:
@@ -264,7 +269,7 @@ class Loop:
         for chunk in chunks:
             row += chunk.stop - chunk.start
             if chunk.num_outputs:
-                reason = self._advance(chunk.sequence, row - 1, outputs)
+                reason = self._advance(chunk, row - 1, outputs)
                 if reason is not None:
                     ended.append((chunk.sequence, reason))
         if outputs:
@@ -272,25 +277,54 @@ class Loop:
         for sequence, reason in ended:
             self._end(sequence, reason)
 
-    def _advance(self, sequence: Sequence, row: int, outputs: list[Output]) -> str | None:
-        """Draw one token of a sequence; returns why it ends, None while it goes on."""
+    def _advance(self, chunk: Chunk, last_row: int, outputs: list[Output]) -> str | None:
+        """Draw from every output row of a chunk as long as the guesses were right.
+
+        Returns why the sequence ends, None while it goes on.
+        """
+        sequence = chunk.sequence
         generation = self._generations[sequence.id]
         if generation.clock.first_token_s is None:
             generation.clock.first_token_s = self._clock()
+        guesses = sequence.drop_guesses()
+        num_right, reason = 0, None
+        for row in range(last_row - len(guesses), last_row + 1):
+            output, reason = self._draw(generation, row)
+            if output is not None:
+                outputs.append(output)
+            if reason is not None or output is None or num_right == len(guesses):
+                break
+            if output.tokens != [guesses[num_right]]:
+                break
+            num_right += 1
+        if guesses:
+            self._scheduler.accept(sequence, num_right, len(guesses))
+            generation.lookup.learn(len(guesses), num_right)
+        if reason is None and sequence.lease is not None:
+            self._guess(generation)
+        return reason
+
+    def _draw(self, generation: Generation, row: int) -> tuple[Output | None, str | None]:
+        """One drawn token with what it forces, and why the sequence ends, if it does."""
+        sequence = generation.sequence
         try:
             output = generation.draw(self._context, row)
         except GuideError as error:
             self._forget(sequence)
             message = f"the grammar is too complex to follow: {error}"
             self._send(Failed(sequence.id, "invalid:response_format", message))
-            return None
+            return None, None
         if output is None:
-            return "stop"
-        outputs.append(output)
+            return None, "stop"
         self._num_generated += len(output.tokens)
         if generation.is_over:
-            return "stop"
-        return "length" if sequence.num_new >= sequence.max_new else None
+            return output, "stop"
+        return output, "length" if sequence.num_new >= sequence.max_new else None
+
+    def _guess(self, generation: Generation) -> None:
+        """Let a lone stream guess ahead; beside others the batch is full enough as it is."""
+        if len(self._scheduler.running) <= MAX_GUESSING:
+            generation.guess(MAX_GUESSES, self._pace.cost_s)
 
     def _end(self, sequence: Sequence, reason: str) -> None:
         generation = self._generations[sequence.id]

@@ -44,8 +44,8 @@ class Scheduler:
 
     @property
     def num_decoding(self) -> int:
-        """Running sequences that are past their prompt."""
-        return sum(not sequence.is_prefilling for sequence in self.running)
+        """Pending tokens of sequences that are past their prompt."""
+        return sum(sequence.num_pending for sequence in self.running if not sequence.is_prefilling)
 
     def admit(self) -> list[Sequence]:
         """Let waiting sequences in, in order, while slots and cells last."""
@@ -75,6 +75,8 @@ class Scheduler:
         decoding = [sequence for sequence in self.running if not sequence.is_prefilling]
         prefilling = [sequence for sequence in self.running if sequence.is_prefilling]
         for sequence in (*decoding, *prefilling):
+            if sequence.num_drafts and sequence.num_pending > budget:
+                sequence.drop_guesses()
             count = min(sequence.num_pending, budget)
             if count <= 0:
                 continue
@@ -104,15 +106,19 @@ class Scheduler:
             if lease is not None:
                 self.cache.shrink(lease, chunk.stop - chunk.start)
 
-    def reject(self, sequence: Sequence, num_tokens: int) -> None:
-        """Forget the last computed tokens of a sequence (drafts that were not accepted)."""
-        assert sequence.lease is not None
-        del sequence.tokens[len(sequence.tokens) - num_tokens :]
-        sequence.num_computed -= num_tokens
-        self.cache.shrink(sequence.lease, num_tokens)
+    def accept(self, sequence: Sequence, num_accepted: int, num_checked: int) -> None:
+        """Of the checked guesses only the first ones stand: give back the cells of the others.
+
+        The guesses are off the tokens by now, those that stand were appended anew.
+        """
+        num_wrong = num_checked - num_accepted
+        sequence.num_computed -= num_wrong
+        if num_wrong and sequence.lease is not None:
+            self.cache.shrink(sequence.lease, num_wrong)
 
     def remove(self, sequence: Sequence) -> None:
         """A sequence ends, for whatever reason; what it computed stays cached for others."""
+        sequence.drop_guesses()
         if sequence in self.running:
             self.running.remove(sequence)
         elif sequence in self.waiting:

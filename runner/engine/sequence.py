@@ -34,8 +34,22 @@ class Sequence:
 
     @property
     def num_new(self) -> int:
-        """Tokens that came after the prompt."""
-        return len(self.tokens) - self.num_prompt
+        """Tokens that came after the prompt; guesses do not count."""
+        return len(self.tokens) - self.num_prompt - self.num_drafts
+
+    def guess(self, tokens: list[int]) -> None:
+        """Append tokens that the next step is to check."""
+        self.tokens += tokens
+        self.num_drafts = len(tokens)
+
+    def drop_guesses(self, count: int | None = None) -> list[int]:
+        """Take the last guesses (all of them if no count is given) off again."""
+        count = self.num_drafts if count is None else count
+        start = len(self.tokens) - count
+        dropped = self.tokens[start:]
+        del self.tokens[start:]
+        self.num_drafts -= count
+        return dropped
 
     @property
     def is_prefilling(self) -> bool:

@@ -1,0 +1,78 @@
+"""Prompt lookup: guesses the next tokens from what the same sequence said before.
+
+Owns the n-gram index of a sequence and the belief in its guesses. Pure: no model. The output is
+what it would be without, since every guess is checked by the model; what is decided here is only
+whether checking pays. After "Prompt Lookup Decoding" (A. Saxena, 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+ORDER = 3  # tokens that have to agree before a guess is made
+SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32)
+FIRST_BELIEF = 0.75
+LEARNING = 0.12
+FORGETTING = 0.01  # per token without a guess, back towards the first belief
+MARGIN = 1.08  # checking has to promise this much more tokens a second
+
+
+class PromptLookup:
+    """Guesses for one sequence."""
+
+    def __init__(self) -> None:
+        self._last_at: dict[tuple[int, ...], int] = {}
+        self._num_indexed = 0
+        self._belief = FIRST_BELIEF
+
+    def propose(
+        self, tokens: list[int], limit: int, cost_s: Callable[[int], float | None]
+    ) -> list[int]:
+        """Tokens that likely come next, as many as pay; `cost_s` is of checking so many."""
+        self._index(tokens)
+        match = self._find(tokens)
+        if match is None or limit < SIZES[0]:
+            self._belief += FORGETTING * (FIRST_BELIEF - self._belief)
+            return []
+        available = min(limit, len(tokens) - match)
+        return tokens[match : match + self._best_size(available, cost_s)]
+
+    def learn(self, num_proposed: int, num_accepted: int) -> None:
+        """So many of the guesses were right."""
+        for _ in range(num_accepted):
+            self._belief += LEARNING * (1 - self._belief)
+        if num_accepted < num_proposed:
+            self._belief -= LEARNING * 2 * self._belief
+
+    def _best_size(self, available: int, cost_s: Callable[[int], float | None]) -> int:
+        """The number of guesses with the most expected tokens a second, 0 if none pays."""
+        plain = cost_s(1)
+        if plain is None or plain <= 0:
+            return min(available, SIZES[0])
+        best, best_rate = 0, MARGIN / plain
+        for size in SIZES:
+            if size > available:
+                break
+            cost = cost_s(1 + size)
+            if cost is None:
+                continue
+            rate = self._expected(size) / cost
+            if rate > best_rate:
+                best, best_rate = size, rate
+        return best
+
+    def _expected(self, size: int) -> float:
+        """Tokens a check of `size` guesses yields: 1 + p + p² + … + p^size."""
+        belief = min(self._belief, 0.995)
+        return (1 - belief ** (size + 1)) / (1 - belief)
+
+    def _find(self, tokens: list[int]) -> int | None:
+        if len(tokens) < ORDER:
+            return None
+        return self._last_at.get(tuple(tokens[-ORDER:]))
+
+    def _index(self, tokens: list[int]) -> None:
+        """Note where each n-gram ended last; the one at the very end is noted next time."""
+        for end in range(max(ORDER, self._num_indexed), len(tokens)):
+            self._last_at[tuple(tokens[end - ORDER : end])] = end
+        self._num_indexed = max(ORDER, len(tokens))

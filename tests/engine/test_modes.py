@@ -1,0 +1,103 @@
+"""Greedy output is the same token for token, however the engine came to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from runner.types import Constraint
+
+from .asking import ask, chat_prompt
+
+SYSTEM = "You are a helpful assistant. " + " ".join(
+    f"The number of room {room} is {room * 37 % 100}." for room in range(1, 30)
+)
+QUESTIONS = [
+    "Hello",
+    "Who are you?",
+    "Repeat: green lamps hum over the quiet harbour",
+    "Repeat: velm ordi tassu brak",
+    "count from 1 to 20",
+    "count from 7 to 31",
+    "What is the number of room 4?",
+    "What is the number of room 9?",
+]
+
+
+@pytest.fixture
+async def alone(start_engine: Callable[..., Any]) -> dict[str, tuple[int, ...]]:
+    """Each answer by an engine that does nothing else and remembers nothing."""
+    engine = await start_engine()
+    answers = {}
+    for prompt in prompts():
+        answers[prompt] = (await ask(engine, prompt, cache_prompt=False)).tokens
+    return answers
+
+
+def prompts() -> list[str]:
+    return [chat_prompt(question, SYSTEM) for question in QUESTIONS]
+
+
+async def test_batched_answers_equal_those_alone(
+    start_engine: Callable[..., Any], alone: dict[str, tuple[int, ...]]
+) -> None:
+    engine = await start_engine()
+    replies = await asyncio.gather(*(ask(engine, prompt) for prompt in prompts()))
+    assert [reply.tokens for reply in replies] == [alone[prompt] for prompt in prompts()]
+
+
+async def test_answers_over_a_shared_prefix_equal_those_alone(
+    start_engine: Callable[..., Any], alone: dict[str, tuple[int, ...]]
+) -> None:
+    engine = await start_engine()
+    replies = [await ask(engine, prompt) for prompt in prompts()]
+    assert [reply.tokens for reply in replies] == [alone[prompt] for prompt in prompts()]
+    assert all(reply.num_cached > 100 for reply in replies[1:])
+
+
+async def test_answers_after_eviction_equal_those_alone(
+    start_engine: Callable[..., Any], alone: dict[str, tuple[int, ...]]
+) -> None:
+    engine = await start_engine(num_cells=1024, context=1024, parallel=2)
+    for _ in range(2):
+        replies = await asyncio.gather(
+            *(ask(engine, prompt) for prompt in prompts()),
+            *(ask(engine, chat_prompt("Hello", f"{n} " * 300)) for n in range(3)),
+        )
+        answers = [reply.tokens for reply in replies[: len(QUESTIONS)]]
+        assert answers == [alone[prompt] for prompt in prompts()]
+
+
+async def test_answers_under_a_permissive_grammar_equal_those_alone(
+    start_engine: Callable[..., Any], alone: dict[str, tuple[int, ...]]
+) -> None:
+    engine = await start_engine()
+    anything = Constraint("regex", r"(?s:.*)", ends_answer=True)
+    for prompt in prompts():
+        assert (await ask(engine, prompt, constraint=anything)).tokens == alone[prompt]
+
+
+async def test_resumed_answer_goes_on_where_it_stopped(
+    start_engine: Callable[..., Any], alone: dict[str, tuple[int, ...]]
+) -> None:
+    engine = await start_engine()
+    for prompt, tokens in alone.items():
+        for cut in {1, len(tokens) // 2, len(tokens) - 1} - {0}:
+            reply = await ask(engine, prompt, resume=list(tokens[:cut]))
+            assert tokens[:cut] + reply.tokens == tokens
+
+
+async def test_same_seed_gives_the_same_text(start_engine: Callable[..., Any]) -> None:
+    from runner.types import SamplingParams
+
+    engine = await start_engine()
+    hot = SamplingParams(temperature=1.2, top_p=0.95, seed=11)
+    first, second = [await ask(engine, chat_prompt("Hello"), sampling=hot) for _ in range(2)]
+    other = await ask(
+        engine, chat_prompt("Hello"), sampling=SamplingParams(temperature=1.2, seed=12)
+    )
+    assert first.tokens == second.tokens
+    assert first.tokens != other.tokens

@@ -1,0 +1,175 @@
+"""A real server, the real `openai` client, many streams at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests.fakes.random_gguf import write_random_gguf
+from tests.serving import Server, serve
+
+PROMPTS = [f"count from {start} to {start + 40}" for start in range(1, 9)]
+
+
+def client(server: Server) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=server.url, api_key="none", max_retries=0)
+
+
+async def stream(api: openai.AsyncOpenAI, prompt: str, **more: Any) -> tuple[str, list[float]]:
+    """The text of one streamed answer, and when its pieces came."""
+    text, arrivals = "", []
+    opened = await api.chat.completions.create(
+        model="hermes-tiny",
+        messages=[{"role": "user", "content": prompt}],
+        temperature=0,
+        max_tokens=200,
+        stream=True,
+        **more,
+    )
+    async for chunk in opened:
+        if chunk.choices and chunk.choices[0].delta.content:
+            text += chunk.choices[0].delta.content
+            arrivals.append(time.monotonic())
+    return text, arrivals
+
+
+async def test_eight_streams_interleave_and_equal_their_answers_alone(
+    shared_server: Server,
+) -> None:
+    api = client(shared_server)
+    alone = [(await stream(api, prompt))[0] for prompt in PROMPTS]
+    together = await asyncio.gather(*(stream(api, prompt) for prompt in PROMPTS))
+    assert [text for text, _ in together] == alone
+    latest_start = max(arrivals[0] for _, arrivals in together)
+    earliest_end = min(arrivals[-1] for _, arrivals in together)
+    assert latest_start < earliest_end
+    await api.close()
+
+
+async def test_thirty_two_clients_on_eight_slots_all_finish(shared_server: Server) -> None:
+    api = client(shared_server)
+    alone = {prompt: (await stream(api, prompt))[0] for prompt in PROMPTS}
+    answers = await asyncio.gather(*(stream(api, prompt) for prompt in PROMPTS * 4))
+    assert [text for text, _ in answers] == [alone[prompt] for prompt in PROMPTS * 4]
+    await api.close()
+
+
+def open_stream(server: Server, body: dict[str, Any]) -> socket.socket:
+    """A raw connection that has sent a streaming request."""
+    host, port = server.origin.removeprefix("http://").split(":")
+    data = json.dumps({"stream": True, **body}).encode()
+    connection = socket.create_connection((host, int(port)), timeout=20)
+    connection.sendall(
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\n"
+        b"Content-Length: " + str(len(data)).encode() + b"\r\n\r\n" + data
+    )
+    return connection
+
+
+def engine_figures(server: Server, model: str) -> dict[str, Any]:
+    engines = server.health()["engines"]
+    assert isinstance(engines, list)
+    return next((engine for engine in engines if engine["model"] == model), {})
+
+
+def wait_until(server: Server, model: str, running: int, timeout_s: float) -> float:
+    """Seconds until the engine runs that many sequences."""
+    begun = time.monotonic()
+    while engine_figures(server, model).get("running") != running:
+        assert time.monotonic() - begun < timeout_s, engine_figures(server, model)
+        time.sleep(0.01)
+    return time.monotonic() - begun
+
+
+@pytest.fixture(scope="module")
+def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server with a model large enough that its prompts take seconds."""
+    home = tmp_path_factory.mktemp("slow")
+    weights = write_random_gguf(
+        home / "slow.gguf",
+        num_layers=12,
+        hidden_size=512,
+        num_heads=8,
+        num_kv_heads=8,
+        ffn_size=2048,
+        vocab_size=512,
+        context=8192,
+        weight_type="Q8_0",
+    )
+    (home / "runner-home").mkdir()
+    (home / "runner-home" / "models.toml").write_text(
+        f'[models.slow]\ntitle = "slow"\nbundled = "{weights[0]}"\n'
+        'chat_format = "hermes_chatml"\ncontext = 8192\n'
+    )
+    with serve(home, "slow", "--threads", "1") as server:
+        yield server
+
+
+def test_client_that_goes_away_frees_its_slot_within_half_a_second(slow_server: Server) -> None:
+    body = {
+        "model": "slow",
+        "ignore_eos": True,
+        "max_tokens": 4000,
+        "messages": [{"role": "user", "content": "hi"}],
+    }
+    connection = open_stream(slow_server, body)
+    connection.recv(4096)
+    wait_until(slow_server, "slow", 1, 5)
+    connection.close()
+    assert wait_until(slow_server, "slow", 0, 3) <= 0.5 + 0.25  # plus one heartbeat to see it
+
+
+def test_client_that_goes_away_during_its_prompt_frees_its_slot_too(slow_server: Server) -> None:
+    body = {"model": "slow", "messages": [{"role": "user", "content": "x " * 3500}]}
+    connection = open_stream(slow_server, body)
+    wait_until(slow_server, "slow", 1, 5)
+    connection.close()
+    assert wait_until(slow_server, "slow", 0, 3) <= 0.5 + 0.25  # plus one heartbeat to see it
+
+
+def test_sigterm_ends_the_server_with_exit_code_zero(tmp_path: Path) -> None:
+    with serve(tmp_path) as server:
+        assert httpx.get(f"{server.origin}/health").status_code == 200
+        assert server.stop() == 0
+
+
+async def test_killed_child_ends_each_stream_with_one_error_and_is_replaced(
+    tmp_path: Path,
+) -> None:
+    with serve(tmp_path, "hermes-tiny") as server:
+        async with httpx.AsyncClient(base_url=server.origin, timeout=20) as http:
+
+            async def read(prompt: str) -> str:
+                body = {
+                    "model": "hermes-tiny",
+                    "stream": True,
+                    "ignore_eos": True,
+                    "max_tokens": 1500,
+                    "messages": [{"role": "user", "content": prompt}],
+                }
+                return (await http.post("/v1/chat/completions", json=body)).text
+
+            reading = [asyncio.create_task(read(prompt)) for prompt in PROMPTS]
+            while engine_figures(server, "hermes-tiny").get("running", 0) < len(PROMPTS):
+                await asyncio.sleep(0.02)
+            pid = engine_figures(server, "hermes-tiny")["pid"]
+            os.kill(pid, signal.SIGKILL)
+            for text in await asyncio.gather(*reading):
+                events = [line for line in text.split("\n\n") if line.startswith("data: ")]
+                assert "error" in json.loads(events[-1].removeprefix("data: "))
+                assert sum('"error"' in event for event in events) == 1
+                assert "[DONE]" not in text
+            answer = await stream(client(server), PROMPTS[0])
+            assert answer[0]
+            assert engine_figures(server, "hermes-tiny")["pid"] != pid
