@@ -6,28 +6,32 @@ nobody looks anything up.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import random
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from runner.catalog import Catalog, Entry
 from runner.catalog import load as load_catalog
-from runner.config import EngineSettings, Settings
+from runner.config import Settings
 from runner.egress import Egress
-from runner.engine.messages import Load
-from runner.errors import NotInstalledError
-from runner.local.backend import LocalBackend, Surroundings, Weights
+from runner.hosted import HostedBackend, House, build_backends, reference_price, with_refreshed
+from runner.hub import Library, Puller, Repositories, hub_cache_dir
+from runner.ledger import Budget, Ledger
+from runner.local.backend import LocalBackend, Surroundings
+from runner.local.figures import engine_figures
+from runner.local.planning import Planner
 from runner.local.pool import Pool
-from runner.metrics import EngineFigures, Metrics
-from runner.router import Router
+from runner.local.shelf import Shelf
+from runner.metrics import Metrics
+from runner.router import Hooks, Router
 from runner.router.policy import Rules
-from runner.types import SamplingParams
+from runner.types import ChatPrompt, GenerateRequest, Message, SamplingParams
 
-DATA = Path(__file__).parent / "data"
+HUB = "https://huggingface.co"
 DEFAULT_PARALLEL = 8
-DEFAULT_CONTEXT = 8192
+CARE_EVERY_S = 0.5
 
 
 @dataclass(slots=True)
@@ -35,37 +39,82 @@ class Services:
     """The house, built."""
 
     settings: Settings
-    catalog: Catalog
+    library: Library
+    shelf: Shelf
+    planner: Planner
     egress: Egress
     pool: Pool
     local: LocalBackend
+    hosted: tuple[HostedBackend, ...]
+    ledger: Ledger
     router: Router
     metrics: Metrics
     started_s: float
+    _care: asyncio.Task[None] | None = None
+    _is_stopped: bool = False
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalogue with everything imported or cached beside it."""
+        return self.shelf.catalog
 
     async def start(self, models: tuple[str, ...] = ()) -> None:
-        """Load models before the server says that it is ready. Raises EngineLoadError."""
+        """Load models before the server says that it is ready. Raises RunnerError."""
+        self._care = asyncio.create_task(self._care_for_engines())
         for model in models:
-            await self.pool.engine(self.catalog.get(model).id)
+            await self.pool.engine(self.shelf.model_id(model))
+
+    async def _care_for_engines(self) -> None:
+        while True:
+            await asyncio.sleep(CARE_EVERY_S)
+            await self.pool.tick()
 
     async def stop(self) -> None:
         """Close everything; the engines last."""
+        if self._care is not None:
+            self._care.cancel()
+        if self._is_stopped:
+            return
+        self._is_stopped = True
         await self.router.aclose()
-        await self.local.aclose()
-
-    def installed(self) -> Iterator[Entry]:
-        """Entries whose weights are on this disk."""
-        return (entry for entry in self.catalog if self.local.serves(entry.id))
+        await self.ledger.flush()
+        self.ledger.close()
 
     def default_model(self) -> Entry | None:
-        """The model to serve when none was named."""
-        return next(self.installed(), None)
+        """The model to serve when none was named: the first in the catalogue that is here."""
+        return next((entry for entry in self.catalog if self.shelf.find(entry.id)), None)
+
+    def where(self, model: str) -> str:
+        """Where an ordinary request would be answered: `local`, `hosted` or `unavailable`."""
+        prompt = ChatPrompt((Message("user", "Hello"),))
+        decision = self.router.explain(
+            GenerateRequest(id="where", model=model, prompt=prompt, max_tokens=256)
+        )
+        if not decision.choices:
+            return "unavailable"
+        return "local" if decision.choices[0].backend == self.local.name else "hosted"
+
+    def alternatives(self, request: GenerateRequest) -> tuple[str, ...]:
+        """Models that could answer on this machine instead, the largest first."""
+        sizes = {
+            one.model_id: one.size_bytes
+            for one in self.shelf.installed()
+            if one.model_id != request.model
+        }
+        return tuple(sorted(sizes, key=lambda model: -sizes[model]))
+
+    def make_puller(self) -> Puller:
+        """Fetches into this machine's library, from where `HF_ENDPOINT` says the Hub is."""
+        endpoint = os.environ.get("HF_ENDPOINT") or HUB
+        token = os.environ.get("HF_TOKEN") or None
+        return Puller(self.library, Repositories(self.egress, endpoint=endpoint, token=token))
 
     def sampling_defaults(self, model: str) -> SamplingParams:
         """The catalogue's recommended sampling, under the settings' own."""
         params = SamplingParams()
-        own = self.settings.models.get(model)
-        rows = [self.catalog.get(model).sampling, own.sampling if own else None]
+        entry = self.shelf.entry(model)
+        own = self.settings.models.get(entry.id)
+        rows = [entry.sampling, own.sampling if own else None]
         for row in rows:
             if row is not None:
                 given = {k: v for k, v in row.model_dump().items() if v is not None}
@@ -75,81 +124,52 @@ class Services:
 
 def build(settings: Settings) -> Services:
     """Everything, not yet started."""
-    catalog = load_catalog((settings.state_dir / "models.toml",))
-
-    def find_weights(model: str) -> Weights | None:
-        entry = catalog.find(model)
-        if entry is None or entry.bundled is None or not (DATA / entry.bundled).is_file():
-            return None
-        path = str(DATA / entry.bundled)
-        return Weights((path,), chat_format=entry.chat_format, num_context=entry.context)
-
-    async def plan(model: str) -> Load:
-        weights = find_weights(model)
-        if weights is None:
-            raise NotInstalledError(f"{model} is not installed; runner pull {model} fetches it")
-        return order_for(weights, settings.engine_for(model))
-
-    pool = Pool(plan, clock=time.monotonic)
+    state_dir = settings.state_dir
+    catalog = with_refreshed(load_catalog((state_dir / "models.toml",)), state_dir)
+    library = Library(state_dir, hub_cache_dir(os.environ), catalog)
+    shelf = Shelf(library, time.monotonic)
+    planner = Planner(shelf, state_dir, settings.engine_for, time.monotonic)
+    pool = Pool(planner.order, clock=time.monotonic, capacity_bytes=planner.capacity_bytes)
     surroundings = Surroundings(
-        find_weights=find_weights,
+        shelf=shelf,
+        planner=planner,
         queue_length=lambda model: settings.engine_for(model).queue + DEFAULT_PARALLEL,
         clock=time.monotonic,
         random_seed=lambda: random.SystemRandom().getrandbits(32),
     )
     local = LocalBackend(pool, surroundings)
-    rules = Rules(
+    egress = Egress(offline=settings.offline)
+    ledger = Ledger.open(state_dir, Budget.of(settings.budget))
+    house = House(catalog, settings.hosted, egress, ledger, time.monotonic)
+    hosted = build_backends(settings.providers, os.environ, house)
+    services = Services(
+        settings=settings,
+        library=library,
+        shelf=shelf,
+        planner=planner,
+        egress=egress,
+        pool=pool,
+        local=local,
+        hosted=hosted,
+        ledger=ledger,
+        router=Router(local, hosted, rules_of(settings)),
+        metrics=Metrics(lambda: engine_figures(pool)),
+        started_s=time.time(),
+    )
+    hooks = Hooks(
+        alternatives=services.alternatives,
+        reference_price=lambda model: reference_price(catalog, model),
+        on_answered=ledger.record,
+    )
+    services.router = Router(local, hosted, rules_of(settings), hooks)
+    return services
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The settings that bear on the route."""
+    return Rules(
         fallback_on=frozenset(settings.fallback.on),
         sort=settings.hosted.sort,
         continue_streams=settings.fallback.continue_streams,
         max_attempts=settings.fallback.max_attempts,
     )
-    return Services(
-        settings=settings,
-        catalog=catalog,
-        egress=Egress(offline=settings.offline),
-        pool=pool,
-        local=local,
-        router=Router(local, (), rules),
-        metrics=Metrics(lambda: engine_figures(pool)),
-        started_s=time.time(),
-    )
-
-
-def order_for(weights: Weights, engine: EngineSettings) -> Load:
-    """What a child is told to load, as the settings have it."""
-    parallel = DEFAULT_PARALLEL if engine.parallel == "auto" else engine.parallel
-    known = weights.num_context or DEFAULT_CONTEXT
-    context = min(known, DEFAULT_CONTEXT) if engine.context == "auto" else engine.context
-    return Load(
-        weights=list(weights.paths),
-        context=context,
-        parallel=parallel,
-        num_cells=context * parallel,
-        threads=1 if engine.threads == "auto" else engine.threads,
-        gpu_layers=0 if engine.gpu_layers == "auto" else engine.gpu_layers,
-        kv_type="f16" if engine.kv_type == "auto" else engine.kv_type,
-    )
-
-
-def engine_figures(pool: Pool) -> Iterator[EngineFigures]:
-    """What every loaded engine last said of itself."""
-    for model in pool.models():
-        resident = pool.resident(model)
-        status = resident.engine.status if resident and resident.engine else None
-        if resident is None or status is None:
-            continue
-        yield EngineFigures(
-            model=model,
-            num_running=status.num_running,
-            num_waiting=status.num_waiting,
-            num_cells=status.num_cells,
-            num_free_cells=status.num_free,
-            num_cached_cells=status.num_cached,
-            num_live_cells=status.num_live,
-            tokens_generated=status.tokens_generated,
-            prompt_tokens=status.prompt_tokens,
-            cached_tokens=status.cached_tokens,
-            tokens_per_s=status.tokens_per_s,
-            num_crashes=resident.num_crashes,
-        )

@@ -20,8 +20,14 @@ from .completions import completions_router
 from .edge import Edge
 from .embeddings import embeddings_router
 from .health import health_router
+from .manage import manage_router
 from .models import models_router
+from .plan import plan_router
+from .providers import providers_router
+from .pull import pull_router
+from .route_explain import explain_router
 from .tokens import tokens_router
+from .usage import usage_router
 
 OPEN_PATHS = frozenset({"/health"})
 
@@ -57,8 +63,21 @@ def create_app(services: Services) -> FastAPI:
         completions_router,
         embeddings_router,
         tokens_router,
+        manage_router,
+        plan_router,
+        providers_router,
+        explain_router,
         models_router,
         health_router,
     ):
         app.include_router(make(edge))
+    app.include_router(usage_router(services.ledger))
+    app.include_router(
+        pull_router(
+            edge.keyring,
+            services.make_puller,
+            services.planner.fits_bytes,
+            on_pulled=lambda _pulled: services.shelf.refresh(),
+        )
+    )
     return app

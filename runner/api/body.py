@@ -6,6 +6,7 @@ and broken UTF-8. Invariant: whatever bytes come in, the outcome is a body or a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from .errors import RequestTooLargeError
 
 MAX_DEPTH = 64
 MAX_STRING = 4 * 2**20
+UNION_BRANCHES = frozenset({"str", "int", "float", "bool"})
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -27,6 +29,22 @@ class WireModel(BaseModel):
     """A request body or a part of one: strict types, no infinities, unknown keys kept apart."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+    def unknown_fields(self) -> tuple[str, ...]:
+        """Paths of what was sent but is not known here, at any depth; null asks for nothing."""
+        return tuple(_unknown(self, ""))
+
+
+def _unknown(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, WireModel):
+        for name, extra in (value.model_extra or {}).items():
+            if extra is not None:
+                yield path + name
+        for name, field in type(value).model_fields.items():
+            yield from _unknown(getattr(value, name), f"{path}{field.alias or name}.")
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from _unknown(item, f"{path}{position}.")
 
 
 async def read(request: Request, model: type[Body], *, max_bytes: int) -> Body:
@@ -98,25 +116,39 @@ def _check(root: Any) -> None:
 
 def validate(value: Any, model: type[Body]) -> Body:
     """The parsed JSON as `model`; the first fault becomes the message."""
+    if not isinstance(value, dict):
+        raise InvalidRequestError("the body has to be a JSON object")
     try:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         param = _param(first["loc"])
+        what = first["msg"] if first["type"] != "model_type" else "Input should be an object"
         raise InvalidRequestError(
-            f"{param or 'the body'}: {first['msg'].lower()}", param=param
+            f"{param or 'the body'}: {what[:1].lower()}{what[1:]}", param=param
         ) from None
 
 
 def _param(loc: tuple[int | str, ...]) -> str | None:
     """The field's path, without the names of union branches."""
-    parts = [str(part) for part in loc if isinstance(part, int) or part.isidentifier()]
-    return ".".join(parts) or None
+    named = [part for part in loc if isinstance(part, int) or part.isidentifier()]
+    return ".".join(str(part) for part in named if part not in UNION_BRANCHES) or None
 
 
 def openapi(model: type[BaseModel]) -> dict[str, Any]:
     """What FastAPI's OpenAPI page has to know of a body that we read ourselves."""
-    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    content = {"application/json": {"schema": schema}}
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    content = {"application/json": {"schema": _inline(schema, definitions)}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _inline(schema: Any, definitions: dict[str, Any]) -> Any:
+    """The schema with every reference replaced by what it names; our bodies do not recur."""
+    if isinstance(schema, list):
+        return [_inline(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inline(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {key: _inline(value, definitions) for key, value in schema.items()}

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from runner.errors import InvalidRequestError, UnsupportedParameterError
+from runner.errors import InvalidRequestError
 from runner.types import (
     ChatPrompt,
     GenerateRequest,
@@ -290,13 +290,6 @@ class ChatBody(GenerationBody):
         self, request_id: str, model: str, defaults: SamplingParams, tenant: str, *, strict: bool
     ) -> GenerateRequest:
         """What is asked for. Raises InvalidRequestError."""
-        unknown = self.unknown_fields()
-        if strict and unknown:
-            raise UnsupportedParameterError(
-                f"the parameter {unknown[0]!r} is not known here; leave it out, or do not send "
-                "X-Runner-Strict",
-                param=unknown[0],
-            )
         return GenerateRequest(
             id=request_id,
             model=model,
@@ -318,8 +311,11 @@ class ChatBody(GenerationBody):
         )
 
     def unknown_fields(self) -> tuple[str, ...]:
-        """Fields of the body that this endpoint does not know, in order."""
-        return tuple(name for name in self.model_extra or {})
+        """As for every body; a prompt always ends where the assistant begins."""
+        unknown = super().unknown_fields()
+        if self.add_generation_prompt is False and not self.continue_final_message:
+            return (*unknown, "add_generation_prompt")
+        return unknown
 
     def _prompt(self) -> ChatPrompt:
         choice = self.tool_choice

@@ -28,7 +28,7 @@ class CompletionBody(GenerationBody):
         self, request_id: str, model: str, defaults: SamplingParams, tenant: str, *, strict: bool
     ) -> list[GenerateRequest]:
         """What is asked for, one request a prompt. Raises InvalidRequestError."""
-        self._refuse_unsupported(strict=strict)
+        self._refuse_unsupported()
         sampling = self.sampling(defaults)
         if self.logprobs is not None:
             sampling = replace(sampling, logprobs=self.logprobs)
@@ -70,7 +70,7 @@ class CompletionBody(GenerationBody):
             prompts.append(TextPrompt(item) if is_text else TokenPrompt(tuple(item)))  # type: ignore[arg-type]
         return prompts
 
-    def _refuse_unsupported(self, *, strict: bool) -> None:
+    def _refuse_unsupported(self) -> None:
         if self.suffix:
             raise UnsupportedParameterError(
                 "suffix is not supported: Hermes models are not trained to fill in the middle",
@@ -83,6 +83,3 @@ class CompletionBody(GenerationBody):
                 "echo together with logprobs is not supported; leave one of them out",
                 param="echo",
             )
-        if strict and self.model_extra:
-            name = next(iter(self.model_extra))
-            raise UnsupportedParameterError(f"the parameter {name!r} is not known", param=name)

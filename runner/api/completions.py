@@ -58,7 +58,7 @@ async def answer_completion(edge: Edge, request: Request) -> Response:
         has_logprobs=asked.logprobs is not None,
         num_per_prompt=count,
         echoes=[echo for echo in echoes for _ in range(count)],
-        ignored=tuple(asked.model_extra or {}),
+        ignored=asked.unknown_fields(),
     )
     if asked.stream:
         return sse.response(stream_completion(choices, shape), choices.headers())

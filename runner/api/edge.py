@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from fastapi import Request
 
+from runner.errors import UnsupportedParameterError
 from runner.metrics import Metrics
 from runner.services import Services
 from runner.types import Event, Finished, GenerateRequest, SamplingParams
@@ -34,11 +35,19 @@ class Edge:
     async def read(self, request: Request, model: type[Body]) -> Body:
         """The checked body. Raises InvalidRequestError or RequestTooLargeError."""
         limit = self.services.settings.server.max_body_bytes
-        return await body.read(request, model, max_bytes=limit)
+        asked = await body.read(request, model, max_bytes=limit)
+        unknown = asked.unknown_fields()
+        if unknown and self.is_strict(request):
+            raise UnsupportedParameterError(
+                f"the parameter {unknown[0]!r} cannot be honoured here; leave it out, or do not "
+                "send X-Runner-Strict",
+                param=unknown[0],
+            )
+        return asked
 
     def model_id(self, name: str) -> str:
         """The catalogue id of a model's name. Raises ModelNotFoundError."""
-        return self.services.catalog.get(name).id
+        return self.services.shelf.model_id(name)
 
     def defaults(self, name: str) -> SamplingParams:
         """The model's recommended sampling."""

@@ -72,7 +72,15 @@ def embeddings_router(edge: Edge) -> APIRouter:
             for index, vector in enumerate(vectors)
         ]
         counts = {"prompt_tokens": usage.prompt_tokens, "total_tokens": usage.prompt_tokens}
-        answer: JsonObject = {"object": "list", "data": shown, "model": model, "usage": counts}
+        route = {"served_by": "local", "model": model, "ignored": asked.unknown_fields()}
+        answer: JsonObject = {
+            "object": "list",
+            "data": shown,
+            "model": model,
+            "usage": counts,
+            "provider": "local",
+            "x_route": route,
+        }
         return JSONResponse(answer)
 
     return router

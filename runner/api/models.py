@@ -28,7 +28,7 @@ def models_router(edge: Edge) -> APIRouter:
     @router.get("/v1/models/{name:path}")
     async def show_model(name: str) -> JsonObject:
         """One model."""
-        return describe_model(edge, edge.services.catalog.get(name))
+        return describe_model(edge, edge.services.shelf.entry(name))
 
     return router
 
@@ -37,7 +37,7 @@ def describe_model(edge: Edge, entry: Entry) -> JsonObject:
     """One model as OpenAI lists it, with what the runner adds."""
     services = edge.services
     status = services.local.status(entry.id)
-    installed = services.local.serves(entry.id)
+    installed = services.shelf.find(entry.id) is not None
     return {
         "id": entry.id,
         "object": "model",
@@ -46,21 +46,26 @@ def describe_model(edge: Edge, entry: Entry) -> JsonObject:
         "title": entry.title,
         "aliases": list(entry.aliases),
         "installed": installed,
-        "runs": "local" if installed else "unavailable",
+        "runs": services.where(entry.id),
         "state": status.readiness,
         "context_length": status.num_context or entry.context,
         "quantization": status.quantization,
         "capabilities": list(entry.capabilities),
         "license": entry.license,
-        "pricing": [
-            {
-                "provider": offer.provider,
-                "id": offer.id,
-                "prompt_usd_per_mtok": offer.prompt_usd_per_mtok,
-                "completion_usd_per_mtok": offer.completion_usd_per_mtok,
-                "as_of": offer.as_of.isoformat() if offer.as_of else None,
-            }
-            for offer in entry.hosted
-            if offer.live
-        ],
+        "pricing": offers_json(entry),
     }
+
+
+def offers_json(entry: Entry) -> list[JsonObject]:
+    """The live hosted offers with their dated prices."""
+    return [
+        {
+            "provider": offer.provider,
+            "id": offer.id,
+            "prompt_usd_per_mtok": offer.prompt_usd_per_mtok,
+            "completion_usd_per_mtok": offer.completion_usd_per_mtok,
+            "as_of": offer.as_of.isoformat() if offer.as_of else None,
+        }
+        for offer in entry.hosted
+        if offer.live
+    ]

@@ -66,16 +66,17 @@ def tokens_router(edge: Edge) -> APIRouter:
         pieces = [PromptPiece(asked.content, literal=not asked.parse_special)]
         tokens = await local.tokenize(model, pieces, add_begin=asked.add_special)
         if not asked.with_pieces:
-            return {"tokens": tokens}
+            return {"tokens": tokens, **_note(asked)}
         texts = [await local.detokenize(model, [token]) for token in tokens]
         shown = zip(tokens, texts, strict=True)
-        return {"tokens": [{"id": token, "piece": text} for token, text in shown]}
+        return {"tokens": [{"id": token, "piece": text} for token, text in shown], **_note(asked)}
 
     @router.post("/detokenize", openapi_extra=body.openapi(DetokenizeBody))
     async def detokenize(request: Request) -> JsonObject:
         """The text of token ids."""
         asked = await edge.read(request, DetokenizeBody)
-        return {"content": await local.detokenize(chosen(asked.model), asked.tokens)}
+        text = await local.detokenize(chosen(asked.model), asked.tokens)
+        return {"content": text, **_note(asked)}
 
     @router.post("/apply-template", openapi_extra=body.openapi(TemplateBody))
     async def apply_template(request: Request) -> JsonObject:
@@ -85,6 +86,12 @@ def tokens_router(edge: Edge) -> APIRouter:
         wanted = asked.request(
             edge.request_id(request), model, edge.defaults(model), "", strict=False
         )
-        return {"prompt": await local.render(wanted)}
+        return {"prompt": await local.render(wanted), **_note(asked)}
 
     return router
+
+
+def _note(asked: WireModel) -> JsonObject:
+    """What could not be honoured, where there is anything to say."""
+    ignored = asked.unknown_fields()
+    return {"x_route": {"ignored": ignored}} if ignored else {}

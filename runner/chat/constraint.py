@@ -26,8 +26,16 @@ THINK_END = "</think>"
 MAX_GRAMMAR_BYTES = 128 * 1024
 MAX_NESTING = 200
 MAX_REPEAT = 1000
-REPEAT = re.compile(r"[{~]\s*(\d+)\s*(?:(?:,|\.\.)\s*(\d+))?")
-QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"|\[(?:[^\]\\\n]|\\.)*\]|#[^\n]*|//[^\n]*')
+GBNF_RULE = re.compile(r"^[ \t]*[\w-]+[ \t]*::=", re.MULTILINE)
+STRING = r'"(?:[^"\\\n]|\\.)*"?'
+REPEAT = r"(?P<repeat>[{~]\s*\d+\s*(?:(?:,|\.\.)\s*\d+)?)"
+COUNTS = re.compile(r"(?:[{~]|,|\.\.)\s*(\d{1,9})")
+PARTS = {  # a text of that notation cut into what counts here and what only looks like it
+    "gbnf": re.compile(rf"{STRING}|\[(?:[^\]\\\n]|\\.)*\]?|#[^\n]*|(?P<bracket>[()])|{REPEAT}"),
+    "lark": re.compile(
+        rf"{STRING}|//[^\n]*|/(?P<regex>(?:[^/\\\n]|\\.)+)/?|(?P<bracket>[()\[\]])|{REPEAT}"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +62,10 @@ def constrain(wish: Wish) -> Constraint | None:
     if wish.response_format.kind != "text":
         return _constrain_choice(wish)
     calls = _allow_calls(wish.tools, is_parallel=wish.is_parallel)
-    if not wish.after_thinking:
-        return calls
-    return Constraint("regex", "", trigger=THINK_END, then=calls)  # nothing is ruled in a thought
+    if wish.after_thinking and not wish.is_parallel:
+        # A call that is only thought of must not end the answer: wait for the thought's end.
+        return Constraint("regex", "\n", trigger=THINK_END, then=calls)
+    return calls
 
 
 def _allow_calls(tools: Sequence[Tool], *, is_parallel: bool) -> Constraint:
@@ -129,7 +138,7 @@ def _lead(wish: Wish) -> str:
 def _write_call_schema(tools: Sequence[Tool]) -> str:
     """One call as JSON Schema text: a branch per tool, its name first, then its arguments."""
     branches = [_describe_branch(index, tool) for index, tool in enumerate(tools)]
-    return json.dumps({"x-guidance": JSON_STYLE, "anyOf": branches}, ensure_ascii=False)
+    return json.dumps({"x-guidance": JSON_STYLE, "anyOf": branches})
 
 
 def _describe_branch(index: int, tool: Tool) -> JsonObject:
@@ -156,7 +165,7 @@ def _write_document_schema(response_format: ResponseFormat) -> str:
                 "response_format of type json_schema needs a schema", param="response_format"
             )
         schema = prepare_schema(response_format.schema, param="response_format.json_schema")
-    return json.dumps({"x-guidance": JSON_STYLE, **schema}, ensure_ascii=False)
+    return json.dumps({**schema, "x-guidance": JSON_STYLE})
 
 
 def check_grammar(text: str) -> Literal["gbnf", "lark"]:
@@ -168,16 +177,17 @@ def check_grammar(text: str) -> Literal["gbnf", "lark"]:
     size = len(text.encode("utf-8", "replace"))
     if not text.strip() or size > MAX_GRAMMAR_BYTES:
         _refuse_grammar(f"it has {size} bytes; 1 to {MAX_GRAMMAR_BYTES} are allowed")
-    bare = QUOTED.sub("", text)
+    kind: Literal["gbnf", "lark"] = "gbnf" if GBNF_RULE.search(text) else "lark"
     depth = 0
-    for char in bare:
-        depth += (char == "(") - (char == ")")
+    for part in PARTS[kind].finditer(text):
+        found = part.groupdict()
+        depth += {"(": 1, "[": 1, None: 0}.get(found["bracket"], -1)
         if depth > MAX_NESTING:
             _refuse_grammar(f"it is nested deeper than {MAX_NESTING} levels")
-    counts = (int(count) for pair in REPEAT.findall(text) for count in pair if count)
-    if any(count > MAX_REPEAT for count in counts):
-        _refuse_grammar(f"it repeats something more than {MAX_REPEAT} times")
-    return "gbnf" if "::=" in bare else "lark"
+        repeats = found["repeat"] or found.get("regex") or ""
+        if any(int(count) > MAX_REPEAT for count in COUNTS.findall(repeats)):
+            _refuse_grammar(f"it repeats something more than {MAX_REPEAT} times")
+    return kind
 
 
 def _refuse_grammar(reason: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from runner.types import JsonObject, Message, PromptPiece, Tool, ToolCall
 
 CONTROL = re.compile(
-    r"<[|｜][^<>|｜\n]{1,64}[|｜]>"
+    r"<[|｜][^<>|｜\s]{1,64}[|｜]>"
     r"|</?s>|<(?:unk|pad|bos|eos|mask|start_of_turn|end_of_turn|dummy\d{1,6}|seed:\w{1,16})>"
     r"|\[/?INST\]|<</?SYS>>"
 )

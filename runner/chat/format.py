@@ -7,6 +7,7 @@ the BOS token if the vocabulary asks for one and the text does not begin with it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +18,7 @@ from runner.errors import CatalogError
 from runner.types import JsonObject
 
 from .conversation import CONTROL
-from .renderer import build_environment, render
+from .renderer import build_environment
 from .sandbox import ForeignTemplate
 from .tool_signature import describe_signatures
 from .wording import THINKING, describe_tools
@@ -26,6 +27,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 CHATML_ENDS = ("<|im_end|>", "<|im_start|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>")
 LLAMA3_ENDS = ("<|eot_id|>", "<|end_of_text|>", "<|start_header_id|>", "<|im_end|>", "<|im_start|>")
 MAX_ENDS = 32
+LIKE_HTML = re.compile(r"</?\w+>")
 VICUNA_SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives "
     "helpful, detailed, and polite answers to the user's questions."
@@ -49,7 +51,7 @@ class OwnTemplate:
 
     def render(self, context: JsonObject) -> str:
         """The rendered text."""
-        return render(self._template, context)
+        return self._template.render(context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +86,16 @@ class ChatFormat:
     ) -> str:
         """The prompt up to where the assistant begins to write; raises `RunnerError`."""
         uses_tools = bool(tools) or any("tool_calls" in m or m["role"] == "tool" for m in messages)
-        template = self.template
+        template, no_tools = self.template, None
         if uses_tools and self.tool_template is not None:
-            template = self.tool_template
+            template, no_tools = self.tool_template, ()  # such templates loop without looking
         context = {
+            **(kwargs or {}),
             "messages": list(messages),
-            "tools": list(tools) or None,
+            "tools": list(tools) or no_tools,
             "add_generation_prompt": True,
             "bos_token": self.bos,
             "eos_token": self.eos,
-            **(kwargs or {}),
         }
         if not self.is_foreign:
             context |= self._own_context(tools)
@@ -123,16 +125,18 @@ def template_format(
 ) -> ChatFormat:
     """The format of a template that came with weights; its tool_use variant serves tools.
 
-    Every marker the template writes ends the answer. A template whose calls are not in
+    Every marker the template writes ends the answer, but for `</s>` and its like, which are HTML
+    too. A template whose calls are not in
     `<tool_call>` tags is told of tools by Hermes' prompt instead of its own. Raises `WeightsError`.
     """
     sources = f"{source}\n{tool_source or ''}"
-    markers = dict.fromkeys(marker for marker in (eos, *CONTROL.findall(sources)) if marker)
+    markers = dict.fromkeys((eos, *CONTROL.findall(sources)))
+    ends = tuple(marker for marker in markers if marker and not LIKE_HTML.fullmatch(marker))
     return ChatFormat(
         "template",
         ForeignTemplate(source),
         ForeignTemplate(tool_source) if tool_source else None,
-        ends=tuple(markers)[:MAX_ENDS],
+        ends=ends[:MAX_ENDS],
         can_think="<think>" in sources,
         can_call="tools" in sources and "<tool_call>" in sources,
         is_foreign=True,
@@ -142,7 +146,7 @@ def template_format(
 
 
 def _chatml() -> ChatFormat:
-    return ChatFormat("chatml", OwnTemplate("chatml.jinja"), ends=CHATML_ENDS, stop=("</s>",))
+    return ChatFormat("chatml", OwnTemplate("chatml.jinja"), ends=CHATML_ENDS)
 
 
 def _hermes_tool_use() -> ChatFormat:

@@ -16,6 +16,7 @@ SPACE = " \t\r\n"
 QUOTES = "\"'"
 OPENERS = {"{": "}", "[": "]"}
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+ALMOST_NUMBER = re.compile(r"\+?(?P<sign>-?)(?P<whole>\d*)\.?(?P<part>\d*)")
 LITERALS = {
     "true": "true",
     "false": "false",
@@ -28,6 +29,7 @@ LITERALS = {
     "Infinity": "null",
     "-Infinity": "null",
 }
+HEX_ESCAPES = {"u": 4, "x": 2, "U": 8}
 RAW_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"}
 MAX_DEPTH = 128
 
@@ -57,20 +59,17 @@ class LenientString:
     def _feed_escape(self, char: str) -> str:
         escape = self._escape + char
         if len(escape) == 2:
-            if char in "ux":
+            if char in HEX_ESCAPES:
                 self._escape = escape
                 return ""
             self._escape = ""
             return _rewrite_escape(char)
-        num_digits = 4 if escape[1] == "u" else 2
         if char not in "0123456789abcdefABCDEF":
             self._escape = ""
             return "\\\\" + escape[1:-1] + self.feed(char)
-        if len(escape) < 2 + num_digits:
-            self._escape = escape
-            return ""
-        self._escape = ""
-        return "\\u" + escape[2:].rjust(4, "0")
+        is_whole = len(escape) == 2 + HEX_ESCAPES[escape[1]]
+        self._escape = "" if is_whole else escape
+        return _rewrite_hex(escape[1], escape[2:]) if is_whole else ""
 
 
 def _escape_raw(char: str) -> str:
@@ -79,6 +78,12 @@ def _escape_raw(char: str) -> str:
     if char < " ":
         return RAW_ESCAPES.get(char) or f"\\u{ord(char):04x}"
     return char
+
+
+def _rewrite_hex(kind: str, digits: str) -> str:
+    if kind == "U":
+        return json.dumps(chr(min(int(digits, 16), 0x10FFFF)))[1:-1]
+    return "\\u" + digits.rjust(4, "0")
 
 
 def _rewrite_escape(char: str) -> str:
@@ -128,18 +133,19 @@ class LenientJson:
 
     def close(self) -> str:
         """What completes the value when the text ended outside a string, else it is broken."""
-        if self._string is not None or self._expecting == "colon":
-            self.is_broken = True
-            return ""
         written = self._end_word()
-        if self._expecting == "value" and not self.is_complete and not self._gap:
-            self.is_broken = self.is_broken or not self._stack or self._stack[-1] == "}"
+        if self._string is not None or self._expecting == "colon" or self._lacks_value():
+            self.is_broken = True
         if self.is_broken:
             return ""
         written += "".join(reversed(self._stack))
         self._stack.clear()
         self.is_complete = True
         return written
+
+    def _lacks_value(self) -> bool:
+        is_due = self._expecting == "value" and not self.is_complete and not self._gap
+        return is_due and self._stack[-1:] != ["]"]
 
     def _is_word_part(self, char: str) -> bool:
         return char not in SPACE and char not in "{}[]:,<" and char not in QUOTES
@@ -243,7 +249,8 @@ def _rewrite_word(word: str) -> str:
         return LITERALS[word]
     if NUMBER.fullmatch(word):
         return word
-    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", word):
-        number = float(word)
-        return str(int(number)) if number.is_integer() and "." not in word else repr(number)
+    almost = ALMOST_NUMBER.fullmatch(word)
+    if almost and almost["whole"] + almost["part"]:
+        part = f".{almost['part']}" if almost["part"] else ""
+        return almost["sign"] + (almost["whole"].lstrip("0") or "0") + part
     return json.dumps(word, ensure_ascii=False)

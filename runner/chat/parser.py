@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from runner.types import Event, ReasoningDelta, TextDelta, TokenLogprob
@@ -229,6 +230,9 @@ class OutputParser:
 
 
 def _find_first(text: str, markers: tuple[str, ...]) -> re.Match[str] | None:
-    if not markers:
-        return None
-    return re.search("|".join(re.escape(marker) for marker in markers), text)
+    return _pattern(markers).search(text) if markers else None
+
+
+@lru_cache(maxsize=64)
+def _pattern(markers: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(re.escape(marker) for marker in markers))

@@ -59,14 +59,15 @@ class ForeignTemplate:
             self._drop_child()
 
     def _ask(self, request: str) -> dict[str, Any]:
-        if self._child is None:
-            self._child = _Child()
-        line = self._child.ask(request, self._deadline_s)
-        if line is None:
-            self._drop_child()
-            return {"fault": "limit"}
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        is_reused = self._child is not None
+        child = self._child = self._child or _Child()
+        line = child.ask(request, self._deadline_s)
+        if line:
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+        self._drop_child()
+        is_gone = line is not None  # it died since the last time: not this request's fault
+        return self._ask(request) if is_gone and is_reused else {"fault": "limit"}
 
     def _drop_child(self) -> None:
         if self._child is not None:
@@ -93,24 +94,24 @@ class _Child:
         )
         reader.start()
         self.close = weakref.finalize(self, _end, process, reader)
-        if self._wait(START_S) is None:
+        if not self._wait(START_S):
             self.close()
             raise WeightsError(f"the process for chat templates did not start; {ADVICE}")
 
     def ask(self, request: str, deadline_s: float) -> str | None:
-        """The answer's line, None when none came in time."""
+        """The answer's line, "" when the child is gone, None when none came in time."""
         pipe = self._process.stdin
         try:
             if pipe is not None:
                 pipe.write(request + "\n")
                 pipe.flush()
         except OSError:
-            return None
+            return ""
         return self._wait(deadline_s)
 
     def _wait(self, timeout_s: float) -> str | None:
         try:
-            return self._lines.get(timeout=timeout_s) or None
+            return self._lines.get(timeout=timeout_s)
         except queue.Empty:
             return None
 

@@ -150,8 +150,8 @@ class _Preparation:
             self._refuse("'pattern' must be a string")
         if LOOK_AROUND.search(pattern):
             self._refuse("'pattern' with look-around or back-references cannot be enforced")
-        numbers = (int(n) for pair in PATTERN_REPEAT.findall(pattern) for n in pair if n)
-        if any(number > MAX_PATTERN_REPEAT for number in numbers):
+        counts = (count for pair in PATTERN_REPEAT.findall(pattern) for count in pair if count)
+        if any(len(count) > 9 or int(count) > MAX_PATTERN_REPEAT for count in counts):
             self._refuse(f"'pattern' may repeat at most {MAX_PATTERN_REPEAT} times")
 
     def _check_amount(self, keyword: str, value: Any) -> None:

@@ -59,18 +59,24 @@ class CallReader:
                     self._doubt = ""
             self._take(text[at])
             at += 1
+            if self._place == "broken" and self._doubt is not None:
+                return self._settle_doubt() + text[at:]
         return None
 
     def finish(self) -> str:
         """The text ended inside the block; returns what of it must be read as text after all."""
         if self._doubt is not None:
-            rest, self._doubt = self._doubt + self._held, None
-            self._withheld.clear()
             self._break()
-            return rest
+            return self._settle_doubt() + self._held
         if self._place not in ("after", "broken") and not self._is_announced:
             self.num_faults += 1
         return ""
+
+    def _settle_doubt(self) -> str:
+        """The string had no end: what follows the tag is no part of it."""
+        rest, self._doubt = self._doubt or "", None
+        self._withheld.clear()
+        return rest
 
     def drain(self) -> list[ToolCallDelta]:
         """The events since the last time."""
@@ -135,7 +141,7 @@ class CallReader:
             return "key"
         if self._key in NAME_KEYS:
             return "name"
-        if self._key in ARGUMENTS_KEYS:
+        if self._key in ARGUMENTS_KEYS and not self._has_arguments:
             return "arguments" if char == "{" else "quoted_arguments"
         return "other"
 
@@ -160,32 +166,31 @@ class CallReader:
 
     def _end_item(self, item: LenientJson) -> None:
         self._item = None
+        text = _read_string(self._written)
         match self._role:
             case "key":
-                self._key = json.loads(self._written)
+                self._key = self._written if text is None else text
                 self._place = "colon"
                 return
             case "name":
-                self._end_name(json.loads(self._written))
-            case "quoted_arguments":
-                self._end_quoted_arguments(json.loads(self._written))
+                self._end_name(text)
+            case "quoted_arguments" if self._written != "null":
+                self._end_quoted_arguments(text)
             case _:
                 pass
         if self._place != "broken":
             self._place = "key"
 
-    def _end_name(self, name: object) -> None:
-        if not isinstance(name, str) or not name:
+    def _end_name(self, name: str | None) -> None:
+        if not name:
             self._break()
         elif not self._name:
             self._name = name
             self._announce()
 
-    def _end_quoted_arguments(self, value: object) -> None:
-        """Arguments given as a string of JSON, or as null."""
-        if value is None or (isinstance(value, str) and not value.strip()):
-            return
-        text = repair(value) if isinstance(value, str) else None
+    def _end_quoted_arguments(self, value: str | None) -> None:
+        """Arguments given as a string of JSON."""
+        text = None if value is None else repair(value.strip() or "{}")
         if text is None or not text.startswith("{"):
             self._break()
         else:
@@ -247,6 +252,10 @@ class CallReader:
         self._place = "broken"
         self._item = None
         self.num_faults += 1
+
+
+def _read_string(written: str) -> str | None:
+    return str(json.loads(written)) if written.startswith('"') else None
 
 
 def repair(text: str) -> str | None:

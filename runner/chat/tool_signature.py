@@ -30,7 +30,7 @@ CALL_SCHEMA = {
 }
 CLOSING = (
     " </tools>Use the following pydantic model json schema for each tool call you will make: "
-    f"{json.dumps(CALL_SCHEMA)}\n"
+    f"{json.dumps(CALL_SCHEMA)}}}\n"  # the stray brace is the published template's own
     "For each function call return a json object with function name and arguments within "
     "<tool_call></tool_call> XML tags as follows:\n"
     '<tool_call>\n{"name": <function-name>, "arguments": <args-dict>}\n</tool_call>'

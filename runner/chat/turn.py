@@ -227,7 +227,7 @@ def _join_opening(rendered: str, opening: str) -> tuple[str, str]:
 def _limit_thinking(wish: ReasoningWish, is_reasoning: bool) -> Interjection | None:
     if not is_reasoning or wish.max_tokens is None:
         return None
-    return Interjection(wish.max_tokens, THINK_CLOSING, THINK_END)
+    return Interjection(wish.max_tokens, f"\n{THINK_END}", THINK_END)
 
 
 def _name_reasoning(given: frozenset[str]) -> tuple[str, ...]:

@@ -12,7 +12,22 @@ import typer
 
 from runner.errors import RunnerError
 
-from . import chat, doctor, list_, serve
+from . import (
+    chat,
+    doctor,
+    export,
+    import_,
+    list_,
+    plan,
+    providers,
+    ps,
+    pull,
+    remove,
+    serve,
+    show,
+    usage,
+    verify,
+)
 
 app = typer.Typer(
     name="runner",
@@ -23,7 +38,17 @@ app = typer.Typer(
 )
 app.command("serve")(serve.command)
 app.command("chat")(chat.command)
+app.command("pull")(pull.command)
 app.command("list")(list_.command)
+app.command("show")(show.command)
+app.command("plan")(plan.command)
+app.command("verify")(verify.command)
+app.command("remove")(remove.command)
+app.command("import")(import_.command)
+app.command("export")(export.command)
+app.command("ps")(ps.command)
+app.command("usage")(usage.command)
+app.add_typer(providers.app, name="providers")
 app.command("doctor")(doctor.command)
 
 

@@ -55,7 +55,7 @@ def _choose(services: Services, model: str | None) -> str:
     from runner.errors import NotInstalledError
 
     if model is not None:
-        return services.catalog.get(model).id
+        return services.shelf.model_id(model)
     default = services.default_model()
     if default is None:
         raise NotInstalledError("no model is installed; runner pull MODEL fetches one")

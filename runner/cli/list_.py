@@ -20,7 +20,7 @@ def command(
     from runner.services import build
 
     services = build(load().settings)
-    installed = {entry.id for entry in services.installed()}
+    installed = {one.model_id for one in services.shelf.installed()}
     rows = [
         {
             "id": entry.id,

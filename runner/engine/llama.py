@@ -372,3 +372,20 @@ class SamplerChain:
         if self._handle:
             lib.llama_sampler_free(self._handle)
             self._handle = None
+
+
+class DryModel(Model):
+    """Weights that are counted, not loaded: contexts on it allocate nothing either. For probes."""
+
+    def __init__(self, options: LoadOptions) -> None:
+        route_log()
+        lib.llama_backend_init()
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = options.gpu_layers
+        params.no_alloc, params.load_mode = True, 0  # any other mode aborts the process
+        paths = [path.encode() for path in options.weights]
+        array = (ctypes.c_char_p * len(paths))(*paths)
+        self.handle = lib.llama_model_load_from_splits(array, len(paths), params)
+        if not self.handle:
+            raise EngineLoadError(f"llama.cpp cannot read {options.weights[0]}")
+        self.size_bytes = lib.llama_model_size(self.handle)

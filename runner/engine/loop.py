@@ -39,6 +39,7 @@ from .pace import Pace
 from .prompt import fit_prompt, tokenize_prompt
 from .scheduler import Scheduler
 from .sequence import Chunk, Sequence
+from .turn import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Tools:
 
     embedder: Embedder
     compiler: GrammarCompiler
+    turn: Turn
 
 
 class Loop:
@@ -71,6 +73,7 @@ class Loop:
         self._scheduler = scheduler
         self._embedder = tools.embedder
         self._compiler = tools.compiler
+        self._turn = tools.turn
         self._send = send
         self._clock = clock
         self._batch = Batch(tools.embedder.batch_size)
@@ -226,7 +229,9 @@ class Loop:
         )
         begun = self._clock()
         try:
-            self._context.decode(self._batch)
+            with self._turn:
+                begun = self._clock()
+                self._context.decode(self._batch)
         except DecodeAborted:
             self._scheduler.undo(chunks)
             return False

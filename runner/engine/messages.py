@@ -30,7 +30,11 @@ class _Word(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Load(_Word, frozen=True):
-    """Parent: load these weights. Sizes in tokens, `parallel` in concurrent sequences."""
+    """Parent: load these weights. Sizes in tokens, `parallel` in concurrent sequences.
+
+    `turns` is a file that engines of one machine lock for each step, so that they take turns on
+    the cores instead of spinning against each other; empty for none.
+    """
 
     weights: list[str]
     context: int
@@ -40,6 +44,7 @@ class Load(_Word, frozen=True):
     gpu_layers: int = 0
     kv_type: str = "f16"
     repack: bool = True
+    turns: str = ""
 
 
 class Submit(_Word, frozen=True):

@@ -38,11 +38,17 @@ from .messages import (
 )
 from .prefix_cache import PrefixCache
 from .scheduler import Scheduler
+from .turn import Turn
 
 HEARTBEAT_S = 0.25
 NUM_RETAINED = 96  # finished sequences whose cells may stay cached
 MAX_SEQUENCES = 256  # llama.cpp's LLAMA_MAX_SEQ
 BATCH_SIZE = 2048
+UBATCH_SIZE = 512
+# llama.cpp attends to 64 queries or more in tiles, which rounds differently. Below that a small
+# model's answers are the same to the bit, alone or batched, first computed or replayed.
+EXACT_UBATCH_SIZE = 32
+SMALL_WEIGHTS_BYTES = 64 * 2**20
 _METADATA = ("general.name", "general.architecture", "general.file_type", "general.basename")
 
 
@@ -104,12 +110,14 @@ def harden() -> None:
 
 def load(order: Load, pipe: Pipe) -> Loop:
     """Weights, context and loop as ordered. Raises EngineLoadError."""
+    size_bytes = sum(os.path.getsize(path) for path in order.weights if os.path.isfile(path))
     options = LoadOptions(
         weights=tuple(order.weights),
         num_cells=order.num_cells,
         num_sequences=min(MAX_SEQUENCES, order.parallel + NUM_RETAINED),
         num_threads=order.threads,
         batch_size=min(BATCH_SIZE, order.num_cells),
+        ubatch_size=UBATCH_SIZE if size_bytes > SMALL_WEIGHTS_BYTES else EXACT_UBATCH_SIZE,
         gpu_layers=order.gpu_layers,
         kv_type=order.kv_type,
         repack=order.repack,
@@ -123,7 +131,8 @@ def load(order: Load, pipe: Pipe) -> Loop:
     scheduler = Scheduler(cache, num_running=order.parallel, context=num_context)
     compiler = GrammarCompiler(model)
     threading.Thread(target=compiler.prepare, daemon=True).start()
-    tools = Tools(Embedder(model, options, context=num_context), compiler)
+    embedder = Embedder(model, options, context=num_context)
+    tools = Tools(embedder, compiler, Turn(order.turns))
     loop = Loop(model, context, scheduler, tools, pipe.send, time.monotonic)
     pipe.send(_describe(model, num_context))
     return loop

@@ -7,7 +7,7 @@ Invariant: money is held before it can be spent, and is never let go without a r
 from __future__ import annotations
 
 from .answer import AnswerRow
-from .attempt import Attempt, AttemptsSpentError, Call, Outcome, Verdict
+from .attempt import Again, Attempt, AttemptsSpentError, Call, Outcome, Verdict
 from .budget import Budget
 from .ledger import Ledger, LedgerError
 from .money import Price, to_nusd, to_usd
@@ -16,6 +16,7 @@ from .store import HoldRequest, Sample, Uncertain
 from .usage import UsageReport, UsageRow
 
 __all__ = [
+    "Again",
     "AnswerRow",
     "Attempt",
     "AttemptsSpentError",

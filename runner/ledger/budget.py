@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runner.config import BudgetSettings
 from runner.errors import BudgetError
 
-from .money import to_usd
+from .money import to_nusd, to_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,12 @@ class Budget:
     daily_nusd: int | None = None
     monthly_nusd: int | None = None
     per_request_nusd: int | None = None
+
+    @classmethod
+    def of(cls, settings: BudgetSettings) -> Budget:
+        """The caps of the settings."""
+        caps = (settings.daily_usd, settings.monthly_usd, settings.per_request_usd)
+        return cls(*(None if usd is None else to_nusd(usd) for usd in caps))
 
     @property
     def is_set(self) -> bool:

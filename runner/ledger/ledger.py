@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import secrets
 import sqlite3
 import threading
 import time
@@ -88,48 +89,43 @@ class Ledger:
             return f"{self.trouble}; hosted requests need it while a budget is set"
         return why_over(self.budget, self._spent, amount_nusd, request_cap_nusd)
 
-    async def reserve(self, wanted: HoldRequest) -> int | None:
-        """Hold money before a request leaves; returns when that is on disk.
-
-        None: there is no cap and the disk is broken, so nothing is held.
+    async def reserve(self, wanted: HoldRequest) -> int:
+        """Hold money before a request leaves; with a cap set, returns when that is on disk.
 
         Raises:
             BudgetError: it does not fit, or it cannot be written down while a cap is set.
         """
+        hold_id = secrets.randbits(62)  # ours, so that an uncapped hold need not be waited for
         is_capped = self.budget.is_set or wanted.request_cap_nusd is not None
         if self.trouble is not None and is_capped:
             raise over_budget(f"{self.trouble}; it is needed while a budget is set")
-        held = self._submit(lambda store: store.reserve(wanted), must_last=is_capped)
+        held = self._submit(lambda store: store.reserve(hold_id, wanted), must_last=is_capped)
+        if is_capped:
+            await self._wait_for(held, hold_id)
+        return hold_id
+
+    async def _wait_for(self, held: Future[None], hold_id: int) -> None:
         waiting = asyncio.wrap_future(held)
         try:
-            return await asyncio.shield(waiting)
+            await asyncio.shield(waiting)
         except asyncio.CancelledError:
-            waiting.add_done_callback(self._release_unwanted)
+            self.release(hold_id)  # the caller is gone; the queue keeps the order
+            waiting.add_done_callback(_look_away)
             raise
         except sqlite3.Error as error:
-            if is_capped:
-                raise over_budget(f"the ledger cannot be written ({error})") from None
-            return None
+            raise over_budget(f"the ledger cannot be written ({error})") from None
 
-    def _release_unwanted(self, waiting: asyncio.Future[int]) -> None:
-        """The caller is gone; give back what it would have held."""
-        if not waiting.cancelled() and waiting.exception() is None:
-            self.release(waiting.result())
-
-    def settle(self, hold_id: int | None, cost_nusd: int) -> None:
+    def settle(self, hold_id: int, cost_nusd: int) -> None:
         """The provider named the real cost."""
-        if hold_id is not None:
-            self._submit(lambda store: store.settle(hold_id, cost_nusd))
+        self._submit(lambda store: store.settle(hold_id, cost_nusd))
 
-    def release(self, hold_id: int | None) -> None:
+    def release(self, hold_id: int) -> None:
         """Nothing was billed."""
-        if hold_id is not None:
-            self._submit(lambda store: store.release(hold_id))
+        self._submit(lambda store: store.release(hold_id))
 
-    def doubt(self, hold_id: int | None, generation_id: str | None = None) -> None:
+    def doubt(self, hold_id: int, generation_id: str | None = None) -> None:
         """Something may have been billed; the money stays held at its worst case."""
-        if hold_id is not None:
-            self._submit(lambda store: store.doubt(hold_id, generation_id))
+        self._submit(lambda store: store.doubt(hold_id, generation_id))
 
     def record(self, row: AnswerRow) -> None:
         """Keep one finished client request; never waits and never fails."""
@@ -200,6 +196,10 @@ class Ledger:
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            if len(jobs) > 1:  # find out whose fault it was
+                for job in jobs:
+                    self._commit([job])
+                return
             log.warning("the ledger could not write: %s; make room on the disk", error)
             results = [(job, None, error) for job in jobs]
         for job, value, fault in results:
@@ -215,9 +215,16 @@ class Ledger:
         try:
             value = job.work(self._store)
         except (BudgetError, sqlite3.Error) as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK TO job")
-                connection.execute("RELEASE job")
+            if not connection.in_transaction:
+                raise  # a full disk undoes everything
+            connection.execute("ROLLBACK TO job")
+            connection.execute("RELEASE job")
             return None, error
         connection.execute("RELEASE job")
         return value, None
+
+
+def _look_away(waiting: asyncio.Future[None]) -> None:
+    """The outcome was seen, though nobody wants it any more."""
+    if not waiting.cancelled():
+        waiting.exception()

@@ -96,19 +96,20 @@ class Store:
         )
         return Spent(today_nusd=row[0], month_nusd=row[1], request_nusd=request_nusd)
 
-    def reserve(self, wanted: HoldRequest) -> int:
-        """Hold the money, or raise `BudgetError` when it does not fit; returns the hold's id."""
+    def reserve(self, hold_id: int, wanted: HoldRequest) -> None:
+        """Hold the money under that id, or raise `BudgetError` when it does not fit."""
         amount = wanted.amount_nusd
         spent = self.spent(wanted.request_id)
         why = why_over(self.budget, spent, amount, wanted.request_cap_nusd)
         if why is not None:
             raise over_budget(why)
         now_s = self._clock()
-        cursor = self.connection.execute(
-            "INSERT INTO holds (request_id, at_s, day, model, provider, tenant, state, "
+        self.connection.execute(
+            "INSERT INTO holds (id, request_id, at_s, day, model, provider, tenant, state, "
             "reserved_nusd, held_nusd, price_prompt, price_completion, price_as_of) "
-            "VALUES (?, ?, ?, ?, ?, ?, 'reserved', ?, ?, ?, ?, ?)",
+            "VALUES (?, ?, ?, ?, ?, ?, ?, 'reserved', ?, ?, ?, ?, ?)",
             (
+                hold_id,
                 wanted.request_id,
                 now_s,
                 day_of(now_s),
@@ -120,7 +121,6 @@ class Store:
                 *_price_columns(wanted.price),
             ),
         )
-        return cursor.lastrowid or 0
 
     def settle(self, hold_id: int, cost_nusd: int) -> None:
         """The real cost is known."""
@@ -150,7 +150,7 @@ class Store:
         """Every hold in doubt, oldest first."""
         rows = self.connection.execute(
             "SELECT id, provider, generation_id, reserved_nusd, at_s FROM holds "
-            "WHERE state = 'uncertain' ORDER BY id"
+            "WHERE state = 'uncertain' ORDER BY at_s, id"
         )
         return [Uncertain(*row) for row in rows]
 

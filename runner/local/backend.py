@@ -11,17 +11,20 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from runner.backend import BackendStatus, Embedding
-from runner.chat.format import ChatFormat, find_format
+from runner.backend import BackendStatus, Embedding, Readiness
+from runner.chat.format import ChatFormat, find_format, template_format
 from runner.chat.parser import OutputParser
 from runner.chat.turn import Turn, prepare
 from runner.engine.messages import Done, Loaded, Output, Started, Submit
 from runner.errors import (
     BusyError,
     ContextLengthError,
+    DoesNotFitError,
+    EngineCrashedError,
     EngineError,
     InvalidRequestError,
     RunnerError,
+    WeightsError,
 )
 from runner.ledger import Call
 from runner.types import (
@@ -36,27 +39,21 @@ from runner.types import (
     Usage,
 )
 
+from .planning import Planner
 from .pool import Pool
 from .process import EngineProcess, EngineRefusalError
+from .quarantine import Quarantine
+from .shelf import Shelf
 
 LOCAL = "local"
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """Weights on this disk: the paths of all shards, and what they are."""
-
-    paths: tuple[str, ...]
-    quantization: str | None = None
-    chat_format: str | None = None
-    num_context: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the local backend is lent: weights by model, queue length, clock and chance."""
+    """What the local backend is lent: shelf, planner, queue length, clock and chance."""
 
-    find_weights: Callable[[str], Weights | None]
+    shelf: Shelf
+    planner: Planner
     queue_length: Callable[[str], int]
     clock: Callable[[], float]
     random_seed: Callable[[], int]
@@ -71,34 +68,60 @@ class LocalBackend:
         self._pool = pool
         self._around = surroundings
         self._formats: dict[str, ChatFormat] = {}
+        self._quarantine = Quarantine(surroundings.clock)
 
     def serves(self, model: str) -> bool:
-        """Whether its weights are on this disk."""
-        return self._around.find_weights(model) is not None
+        """Whether it is a model with weights, here or to be fetched."""
+        if self._around.shelf.find(model) is not None:
+            return True
+        entry = self._around.shelf.catalog.find(model)
+        return entry is not None and (entry.architecture is not None or bool(entry.files))
 
     def status(self, model: str) -> BackendStatus:
         """What a request would meet now."""
-        weights = self._around.find_weights(model)
+        weights = self._around.shelf.find(model)
         if weights is None:
-            reason = f"the weights of {model} are not installed; runner pull {model} fetches them"
-            return BackendStatus("unavailable", reason, cause="not_installed")
+            return self._status_of_absent(model)
         residency = self._pool.residency(model)
         resident = self._pool.resident(model)
+        engine = resident.engine if resident is not None else None
         if residency == "failed" and resident is not None:
             return BackendStatus("unavailable", resident.reason, cause="load_failed")
-        num_waiting = 0
-        num_context = weights.num_context
-        if resident is not None and resident.engine is not None:
-            num_waiting = resident.engine.num_streams
-            if residency == "ready":
-                num_context = resident.engine.facts.num_context
-        readiness = {"ready": "ready", "loading": "loading"}.get(residency, "loadable")
+        if residency == "ready" and engine is not None:
+            num_context = engine.facts.num_context
+        else:
+            try:
+                num_context = self._around.planner.plan(model).context
+            except WeightsError as error:
+                fits = not isinstance(error, DoesNotFitError)
+                cause = "load_failed" if fits else "does_not_fit"
+                return BackendStatus("unavailable", str(error), cause=cause)
+        readiness: Readiness = "loadable"
+        if residency in ("ready", "loading"):
+            readiness = "ready" if residency == "ready" else "loading"
+        doubt = "" if weights.is_verified else "; its hash has not been checked"
         return BackendStatus(
-            readiness,  # type: ignore[arg-type]  # the values of Readiness
-            f"{model} is {readiness} on this machine",
+            readiness,
+            f"{model} is {readiness} on this machine{doubt}",
             quantization=weights.quantization,
             num_context=num_context,
-            num_waiting=num_waiting,
+            num_waiting=engine.num_streams if engine is not None else 0,
+        )
+
+    def _status_of_absent(self, model: str) -> BackendStatus:
+        try:
+            prospect = self._around.planner.prospect(model)
+        except DoesNotFitError as error:
+            return BackendStatus("unavailable", str(error), cause="does_not_fit")
+        except WeightsError as error:
+            return BackendStatus("unavailable", str(error), cause="not_installed")
+        return BackendStatus(
+            "unavailable",
+            f"the weights of {model} are not installed, but {prospect.quantization} would fit; "
+            f"runner pull {model} fetches them",
+            cause="not_installed",
+            quantization=prospect.quantization,
+            num_context=prospect.context,
         )
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Event]:
@@ -108,23 +131,48 @@ class LocalBackend:
                 yield event
 
     async def attempt(self, request: GenerateRequest, call: Call | None) -> AsyncGenerator[Event]:
-        """As `generate`; notes in `call` what this machine could not honour."""
-        engine = await self._pool.engine(request.model)
+        """As `generate`; notes in `call` what this machine could not honour.
+
+        When the engine dies, a new one goes on where the old one stopped: the tokens that were
+        passed on are part of its prompt. A request that sees two engines die is not tried again.
+        """
+        self._quarantine.check(request)
+        answer: LocalAnswer | None = None
+        num_deaths = 0
+        while True:
+            try:
+                async with self._pool.use(request.model, request.keep_alive_s) as engine:
+                    if answer is None:
+                        answer = self._begin(request, engine, call)
+                    async with aclosing(self._words(engine, answer)) as events:
+                        async for event in events:
+                            yield event
+                    return
+            except EngineCrashedError:
+                num_deaths += 1
+                self._quarantine.after_death(request, num_deaths)
+            except EngineRefusalError as refusal:
+                raise translate(refusal) from None
+
+    def _begin(
+        self, request: GenerateRequest, engine: EngineProcess, call: Call | None
+    ) -> LocalAnswer:
         self._check_queue(request.model, engine)
         turn = prepare(request, self.format_of(request.model, engine.facts))
         if call is not None:
             call.note(ignored=turn.ignored)
-        answer = LocalAnswer(request, turn, self._around.clock)
-        words = engine.generate(lambda stream_id: self._submit(request, turn, stream_id))
-        try:
-            async with aclosing(words) as stream:
-                async for word in stream:
-                    for event in answer.take(word):
-                        yield event
-                    if answer.is_finished:
-                        return
-        except EngineRefusalError as refusal:
-            raise translate(refusal) from None
+        if request.sampling.seed is None:
+            sampling = replace(request.sampling, seed=self._around.random_seed())
+            request = replace(request, sampling=sampling)
+        return LocalAnswer(request, turn, self._around.clock)
+
+    async def _words(self, engine: EngineProcess, answer: LocalAnswer) -> AsyncGenerator[Event]:
+        async with aclosing(engine.generate(answer.submit)) as stream:
+            async for word in stream:
+                for event in answer.take(word):
+                    yield event
+                if answer.is_finished:
+                    return
 
     async def embed(
         self, model: str, inputs: Sequence[str | tuple[int, ...]]
@@ -166,9 +214,13 @@ class LocalBackend:
     def format_of(self, model: str, facts: Loaded) -> ChatFormat:
         """The model's chat format: the catalogue's, else the template in its own file."""
         if model not in self._formats:
-            weights = self._around.find_weights(model)
-            if weights is not None and weights.chat_format is not None:
-                chosen = find_format(weights.chat_format)
+            weights = self._around.shelf.find(model)
+            if weights is not None and weights.entry.chat_format is not None:
+                chosen = find_format(weights.entry.chat_format)
+            elif facts.chat_template is not None:
+                chosen = template_format(
+                    facts.chat_template, facts.tool_template, bos=facts.bos, eos=facts.eos
+                )
             else:
                 chosen = find_format("chatml")
             self._formats[model] = chosen
@@ -190,58 +242,60 @@ class LocalBackend:
             retry_after_s=wait_s,
         )
 
-    def _submit(self, request: GenerateRequest, turn: Turn, stream_id: int) -> Submit:
-        sampling = request.sampling
-        if sampling.seed is None:
-            sampling = replace(sampling, seed=self._around.random_seed())
-        tokens = list(request.prompt.tokens) if isinstance(request.prompt, TokenPrompt) else []
-        return Submit(
-            id=stream_id,
-            pieces=list(turn.pieces),
-            tokens=tokens,
-            sampling=sampling,
-            max_tokens=request.max_tokens,
-            tenant=request.tenant,
-            cache_prompt=request.cache_prompt,
-            overflow=request.overflow,
-            constraint=turn.constraint,
-            interjection=turn.interjection,
-        )
-
 
 class LocalAnswer:
     """One answer on its way from the engine's words to events."""
 
     def __init__(self, request: GenerateRequest, turn: Turn, clock: Callable[[], float]) -> None:
+        self._request = request
+        self._turn = turn
+        self._tokens: list[int] = []
         self._parser: OutputParser = turn.parser(new_call_id)
         self._clock = clock
         self._begun_s = clock()
         self._first_s: float | None = None
         self._num_prompt = 0
         self._num_cached = 0
-        self._num_tokens = 0
         self._num_reasoning = 0
         self._in_reasoning = turn.starts_in == "reasoning"
         self.is_finished = False
+
+    def submit(self, stream_id: int) -> Submit:
+        """The order to an engine, from where the answer is by now."""
+        request, turn = self._request, self._turn
+        tokens = list(request.prompt.tokens) if isinstance(request.prompt, TokenPrompt) else []
+        return Submit(
+            id=stream_id,
+            pieces=list(turn.pieces),
+            tokens=tokens,
+            sampling=request.sampling,
+            max_tokens=request.max_tokens,
+            tenant=request.tenant,
+            cache_prompt=request.cache_prompt,
+            overflow=request.overflow,
+            constraint=turn.constraint,
+            interjection=turn.interjection,
+            resume=self._tokens,
+        )
 
     def take(self, word: Started | Output | Done) -> list[Event]:
         """The events that one word of the engine completes."""
         match word:
             case Started(num_prompt=num_prompt, num_cached=num_cached):
-                self._num_prompt, self._num_cached = num_prompt, num_cached
+                if not self._num_prompt:
+                    self._num_prompt, self._num_cached = num_prompt, num_cached
                 return []
             case Output():
                 return self._take_output(word)
             case Done():
                 events = self._parser.finish()
                 self._count_reasoning(events, 0)
-                self._num_cached = word.num_cached
                 return [*events, self._finish(word.reason, word.timings)]
 
     def _take_output(self, output: Output) -> list[Event]:
         if self._first_s is None and output.tokens:
             self._first_s = self._clock()
-        self._num_tokens += len(output.tokens)
+        self._tokens += output.tokens
         events = self._parser.feed(output.text, tuple(output.logprobs))
         self._count_reasoning(events, len(output.tokens))
         if self._parser.is_stopped:
@@ -262,7 +316,7 @@ class LocalAnswer:
             prompt_n=self._num_prompt - self._num_cached,
             prompt_ms=(first - self._begun_s) * 1e3,
             cache_n=self._num_cached,
-            predicted_n=self._num_tokens,
+            predicted_n=len(self._tokens),
             predicted_ms=(now - first) * 1e3,
         )
 
@@ -273,7 +327,7 @@ class LocalAnswer:
             finish = "tool_calls"
         usage = Usage(
             prompt_tokens=self._num_prompt,
-            completion_tokens=self._num_tokens,
+            completion_tokens=len(self._tokens),
             cached_tokens=self._num_cached,
             reasoning_tokens=self._num_reasoning,
         )

@@ -1,8 +1,8 @@
-"""What is loaded: one engine per model, started on first use and once only.
+"""What is loaded: one engine per model, within a budget of memory, started on first use.
 
-Owns the engines of this server and the memory of their failures. Invariant: for each model there
-is at most one child that is starting or ready, and a model that keeps failing is left alone for a
-while instead of being started again and again.
+Owns the engines of this server, who uses them, and the memory of their failures. Invariants: for
+each model there is at most one child that is starting or ready; a model in use is never unloaded;
+a model that keeps dying before it has done anything is left alone for a while.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
 from runner.engine.messages import Load
 from runner.errors import EngineLoadError
 
+from .eviction import Occupant, choose_victims, is_expired
 from .process import EngineProcess
 
 logger = logging.getLogger(__name__)
@@ -24,37 +26,66 @@ logger = logging.getLogger(__name__)
 CRASH_WINDOW_S = 60.0
 MAX_CRASHES = 5
 COOL_DOWN_S = 30.0
+LOST_AFTER_S = 2.0  # without a heartbeat
+STUCK_AFTER_S = 30.0  # busy without a finished step
 
 Residency = Literal["absent", "loading", "ready", "failed"]
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a child is told to load, and the memory that takes."""
+
+    load: Load
+    ram_bytes: int
+    keep_alive_s: float | None = None
+
+
 @dataclass(slots=True)
 class Resident:
-    """One model's engine, now or lately, and when it failed."""
+    """One model's engine, now or lately, who uses it, and how it failed."""
 
     engine: EngineProcess | None = None
     loading: asyncio.Task[EngineProcess] | None = None
-    failures_s: deque[float] = field(default_factory=deque)
+    ram_bytes: int = 0
+    num_users: int = 0
+    last_used_s: float = 0.0
+    keep_alive_s: float | None = None
+    futile_ends_s: deque[float] = field(default_factory=deque)
     failed_until_s: float = 0.0
     reason: str = ""
     num_crashes: int = 0
     num_loads: int = 0
+    num_unloads: int = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether its engine takes requests."""
+        return self.engine is not None and self.engine.state == "ready"
 
 
 class Pool:
-    """Engines by model id. `plan` makes the order for a child, or raises why it cannot."""
+    """Engines by model id.
+
+    `plan` makes the order for a child, or raises why it cannot; `capacity_bytes` is what all
+    engines together may take.
+    """
 
     def __init__(
         self,
-        plan: Callable[[str], Awaitable[Load]],
+        plan: Callable[[str], Awaitable[Order]],
         *,
         clock: Callable[[], float],
+        capacity_bytes: Callable[[], int] = lambda: 1 << 62,
         start: Callable[[Load], Awaitable[EngineProcess]] = EngineProcess.start,
     ) -> None:
         self._plan = plan
         self._clock = clock
+        self._capacity_bytes = capacity_bytes
         self._start = start
         self._residents: dict[str, Resident] = {}
+        self._changed = asyncio.Condition()
+        self._chores: set[asyncio.Task[object]] = set()
         self._closing = False
 
     def residency(self, model: str) -> Residency:
@@ -62,7 +93,7 @@ class Pool:
         resident = self._residents.get(model)
         if resident is None:
             return "absent"
-        if resident.engine is not None and resident.engine.state == "ready":
+        if resident.is_ready:
             return "ready"
         if resident.loading is not None:
             return "loading"
@@ -76,12 +107,32 @@ class Pool:
         """Every model that was asked for, in order of first use."""
         return list(self._residents)
 
+    @asynccontextmanager
+    async def use(
+        self, model: str, keep_alive_s: float | None = None
+    ) -> AsyncIterator[EngineProcess]:
+        """A ready engine that stays loaded until the block is left, loading it if need be.
+
+        `keep_alive_s` is how long it stays afterwards. Raises EngineLoadError.
+        """
+        resident = self._residents.setdefault(model, Resident())
+        resident.num_users += 1
+        try:
+            yield await self.engine(model)
+        finally:
+            resident.num_users -= 1
+            resident.last_used_s = self._clock()
+            if keep_alive_s is not None:
+                resident.keep_alive_s = keep_alive_s
+            self._chore(self._tell_waiting())
+
     async def engine(self, model: str) -> EngineProcess:
         """A ready engine for the model, loading it if need be. Raises EngineLoadError."""
         if self._closing:
             raise EngineLoadError("the server is shutting down")
         resident = self._residents.setdefault(model, Resident())
-        if resident.engine is not None and resident.engine.state == "ready":
+        resident.last_used_s = self._clock()
+        if resident.is_ready and resident.engine is not None:
             return resident.engine
         if self._clock() < resident.failed_until_s:
             raise EngineLoadError(f"{model} is failing and rests for a while: {resident.reason}")
@@ -95,50 +146,109 @@ class Pool:
         if resident is None or resident.engine is None:
             return False
         engine, resident.engine = resident.engine, None
+        resident.num_unloads += 1
         await engine.stop()
+        resident.ram_bytes = 0
+        await self._tell_waiting()
         return True
+
+    async def tick(self) -> None:
+        """Regular care: unload what has idled too long, kill what is lost or stuck."""
+        now = self._clock()
+        for model, resident in list(self._residents.items()):
+            if not resident.is_ready or resident.engine is None:
+                continue
+            trouble = resident.engine.trouble(now, LOST_AFTER_S, STUCK_AFTER_S)
+            if trouble is not None:
+                logger.warning("%s: killed: %s", model, trouble)
+                resident.engine.kill()
+            elif resident.num_users == 0 and is_expired(
+                resident.last_used_s, resident.keep_alive_s, now
+            ):
+                await self.unload(model)
 
     async def aclose(self) -> None:
         """Stop every engine."""
         self._closing = True
-        loads = [
-            resident.loading
-            for resident in self._residents.values()
-            if resident.loading is not None
-        ]
+        loads = [one.loading for one in self._residents.values() if one.loading is not None]
+        for task in loads:
+            task.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
         await asyncio.gather(*(self.unload(model) for model in self.models()))
+        await asyncio.gather(*self._chores, return_exceptions=True)
+
+    # -- loading ----------------------------------------------------------------------------
 
     async def _load(self, model: str, resident: Resident) -> EngineProcess:
         engine: EngineProcess | None = None
         try:
             order = await self._plan(model)
-            engine = await self._start(order)
+            await self._make_room(model, resident, order.ram_bytes)
+            engine = resident.engine = await self._start(order.load)
             resident.num_loads += 1
-            resident.engine = engine
+            resident.keep_alive_s = order.keep_alive_s
             await engine.wait_ready()
-        except EngineLoadError as error:
-            self._note_failure(model, resident, str(error))
+        except BaseException as error:
+            resident.engine, resident.ram_bytes = None, 0
+            if engine is not None and engine.state != "dead":
+                await engine.stop()
+            if isinstance(error, EngineLoadError):
+                self._note_futile_end(model, resident, str(error))
+            await self._tell_waiting()
             raise
         finally:
             resident.loading = None
+        resident.last_used_s = self._clock()
         engine.on_death = lambda: self._on_death(model, resident, engine)
         return engine
+
+    async def _make_room(self, model: str, resident: Resident, needed_bytes: int) -> None:
+        """Unload idle models until this one fits, waiting for busy ones if it has to."""
+        async with self._changed:
+            while True:
+                others = [
+                    Occupant(name, one.ram_bytes, one.num_users, one.last_used_s)
+                    for name, one in self._residents.items()
+                    if one.ram_bytes and name != model
+                ]
+                victims = choose_victims(others, needed_bytes, self._capacity_bytes())
+                if victims is not None:
+                    break
+                await self._changed.wait()
+            resident.ram_bytes = needed_bytes
+        for victim in victims:
+            logger.info("%s makes room for %s", victim, model)
+            await self.unload(victim)
+
+    async def _tell_waiting(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _chore(self, work: Awaitable[object]) -> None:
+        task = asyncio.ensure_future(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    # -- failures ---------------------------------------------------------------------------
 
     def _on_death(self, model: str, resident: Resident, engine: EngineProcess) -> None:
         if resident.engine is not engine or self._closing:
             return
-        resident.engine = None
+        resident.engine, resident.ram_bytes = None, 0
         resident.num_crashes += 1
-        self._note_failure(model, resident, engine.failure or "it died")
+        reason = engine.failure or "it died"
+        logger.warning("%s: %s", model, reason)
+        if not engine.has_worked:
+            self._note_futile_end(model, resident, reason)
+        self._chore(self._tell_waiting())
 
-    def _note_failure(self, model: str, resident: Resident, reason: str) -> None:
-        """Five failures in a minute, and the model is left alone for a while."""
+    def _note_futile_end(self, model: str, resident: Resident, reason: str) -> None:
+        """It ended before it had done anything: five times in a minute, and the model rests."""
         now = self._clock()
         resident.reason = reason
-        resident.failures_s.append(now)
-        while resident.failures_s and now - resident.failures_s[0] > CRASH_WINDOW_S:
-            resident.failures_s.popleft()
-        if len(resident.failures_s) >= MAX_CRASHES:
+        resident.futile_ends_s.append(now)
+        while resident.futile_ends_s and now - resident.futile_ends_s[0] > CRASH_WINDOW_S:
+            resident.futile_ends_s.popleft()
+        if len(resident.futile_ends_s) >= MAX_CRASHES:
             resident.failed_until_s = now + COOL_DOWN_S
-        logger.warning("%s: %s", model, reason)
+            logger.error("%s: failed %d times: %s", model, MAX_CRASHES, reason)

@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
@@ -93,7 +94,12 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 class EngineProcess:
     """A child that is loading, serving or gone. Made by `start`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, connection: socket.socket) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        connection: socket.socket,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._process = process
         self._connection = connection
         self._ids = itertools.count(1)
@@ -105,6 +111,9 @@ class EngineProcess:
         self.status: Status | None = None
         self.load_share = 0.0
         self.failure: str | None = None
+        self.has_worked = False
+        self._heard_s = self._progress_s = clock()
+        self._clock = clock
         self.on_death: Callable[[], None] | None = None
         self._tasks = [
             asyncio.create_task(self._read()),
@@ -113,7 +122,7 @@ class EngineProcess:
         ]
 
     @classmethod
-    async def start(cls, order: Load) -> EngineProcess:
+    async def start(cls, order: Load, clock: Callable[[], float] = time.monotonic) -> EngineProcess:
         """Spawn a child and give it the order; it is `starting` until `wait_ready` returns."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -135,7 +144,7 @@ class EngineProcess:
             raise EngineLoadError(f"the engine process cannot be started: {error}") from error
         finally:
             theirs.close()
-        engine = cls(process, ours)
+        engine = cls(process, ours, clock)
         engine._send(order)
         return engine
 
@@ -157,6 +166,18 @@ class EngineProcess:
     def num_streams(self) -> int:
         """Requests that the child has not finished."""
         return len(self._streams)
+
+    def trouble(self, now_s: float, lost_after_s: float, stuck_after_s: float) -> str | None:
+        """Why a ready child should be killed: no heartbeat, or no progress; None if it is well.
+
+        A heartbeat alone proves little: it goes on while llama.cpp hangs in one call.
+        """
+        if now_s - self._heard_s > lost_after_s:
+            return f"no sign of life for {now_s - self._heard_s:.1f} s"
+        is_busy = self.status is not None and self.status.is_busy
+        if is_busy and now_s - self._progress_s > stuck_after_s:
+            return f"no progress for {now_s - self._progress_s:.0f} s"
+        return None
 
     # -- requests ---------------------------------------------------------------------------
 
@@ -270,6 +291,7 @@ class EngineProcess:
         splitter = FrameSplitter()
         with contextlib.suppress(OSError):
             while data := await loop.sock_recv(self._connection, 1 << 18):
+                self._heard_s = self._clock()
                 for body in splitter.feed(data):
                     self._receive(decode_from_child(body))
         await self._bury()
@@ -284,9 +306,13 @@ class EngineProcess:
     def _receive(self, message: FromChild) -> None:
         match message:
             case Outputs(outputs=outputs):
+                self.has_worked = True
+                self._progress_s = self._heard_s
                 for output in outputs:
                     self._deliver(output.id, output)
             case Status():
+                if self.status is None or message.step != self.status.step or not message.is_busy:
+                    self._progress_s = self._heard_s
                 self.status = message
             case LoadProgress(share=share):
                 self.load_share = share

@@ -9,7 +9,8 @@ import pytest
 
 from runner.engine.messages import Load
 from runner.errors import EngineLoadError
-from runner.local.pool import COOL_DOWN_S, MAX_CRASHES, Pool
+from runner.local.pool import COOL_DOWN_S, MAX_CRASHES, Order, Pool
+from runner.local.process import EngineProcess
 
 
 class Clock:
@@ -26,11 +27,14 @@ def clock() -> Clock:
     return Clock()
 
 
-def make_pool(weights: Path, clock: Clock) -> Pool:
-    async def plan(_model: str) -> Load:
-        return Load([str(weights)], 512, 2, 1024, 1)
+def make_pool(weights: Path, clock: Clock, capacity_bytes: int = 1 << 40) -> Pool:
+    async def plan(_model: str) -> Order:
+        return Order(Load([str(weights)], 512, 2, 1024, 1), ram_bytes=100)
 
-    return Pool(plan, clock=clock)
+    async def start(load: Load) -> EngineProcess:
+        return await EngineProcess.start(load, clock)
+
+    return Pool(plan, clock=clock, capacity_bytes=lambda: capacity_bytes, start=start)
 
 
 async def test_many_callers_share_one_load(tiny_weights: Path, clock: Clock) -> None:
@@ -72,3 +76,44 @@ async def test_closed_pool_loads_nothing(tiny_weights: Path, clock: Clock) -> No
     await pool.aclose()
     with pytest.raises(EngineLoadError, match="shutting down"):
         await pool.engine("m")
+
+
+async def test_model_in_use_is_never_unloaded_and_the_idle_one_gives_way(
+    tiny_weights: Path, clock: Clock
+) -> None:
+    pool = make_pool(tiny_weights, clock, capacity_bytes=200)
+    async with pool.use("busy"):
+        clock.now_s += 1
+        async with pool.use("idle"):
+            pass
+        async with pool.use("third"):
+            assert pool.residency("busy") == "ready"
+            assert pool.residency("idle") == "absent"
+    await pool.aclose()
+
+
+async def test_load_waits_until_a_busy_model_is_free(tiny_weights: Path, clock: Clock) -> None:
+    pool = make_pool(tiny_weights, clock, capacity_bytes=100)
+    async with pool.use("first"):
+        second = asyncio.create_task(pool.engine("second"))
+        await asyncio.sleep(0.05)
+        assert not second.done()
+    await second
+    assert pool.residency("first") == "absent"
+    await pool.aclose()
+
+
+async def test_idle_model_is_unloaded_when_its_time_is_up(tiny_weights: Path, clock: Clock) -> None:
+    pool = make_pool(tiny_weights, clock)
+    async with pool.use("m", keep_alive_s=60):
+        pass
+    clock.now_s += 59
+    engine = pool.resident("m")
+    assert engine is not None and engine.engine is not None
+    engine.engine._heard_s = clock.now_s
+    await pool.tick()
+    assert pool.residency("m") == "ready"
+    clock.now_s += 1
+    await pool.tick()
+    assert pool.residency("m") == "absent"
+    await pool.aclose()

@@ -1,0 +1,35 @@
+"""`runner pull`: download, resume and verify weights.
+
+Owns the terminal's side; what happens is the hub's.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="MODEL, MODEL:QUANT or hf.co/OWNER/REPO[:QUANT].")],
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    trust_hub: Annotated[
+        bool, typer.Option("--trust-hub", help="Accept a hash that is not the catalogue's.")
+    ] = False,
+    offline: Annotated[bool | None, typer.Option("--offline", help="Stay offline.")] = None,
+) -> None:
+    """Download weights, or go on with a download; without QUANT the best that fits."""
+    from .weights import fits_here, follow, load_settings, open_puller, size_text
+
+    puller = open_puller(load_settings(offline))
+    try:
+        events = puller.pull(model, fits=fits_here, trust_hub=trust_hub)
+        pulled = follow(events, as_json=json_)
+    except KeyboardInterrupt:
+        print("runner: stopped; what was fetched is kept, pull again to go on", file=sys.stderr)
+        raise typer.Exit(1) from None
+    if pulled is not None and not json_:
+        one = pulled.installed
+        what = "is ready" if pulled.num_fetched_bytes else "is here already"
+        typer.echo(f"{one.model_id} {one.quantization} {what} ({size_text(one.size_bytes)})")

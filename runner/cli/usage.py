@@ -1,0 +1,74 @@
+"""`runner usage`: tokens, money spent and money avoided.
+
+Owns the table only; the sums are the ledger's. Reads the file, so no server has to run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from runner.ledger import UsageReport, UsageRow
+
+HEAD = ("requests", "prompt", "completion", "spent $", "reserved $", "uncertain $", "avoided $")
+
+
+def command(
+    since: Annotated[
+        str | None, typer.Option(help="Only what happened since then, such as 2026-11-20.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show tokens, money spent and money avoided."""
+    import asyncio
+    import json
+
+    from runner.api.usage import read_since, usage_json
+
+    report = asyncio.run(_read(read_since(since)))
+    if json_:
+        typer.echo(json.dumps(usage_json(report)))
+        return
+    for line in _table(report):
+        typer.echo(line)
+
+
+async def _read(since_s: float) -> UsageReport:
+    from runner.config import load
+    from runner.ledger import Budget, Ledger
+
+    settings = load().settings
+    ledger = Ledger.open(settings.state_dir, Budget.of(settings.budget))
+    try:
+        return await ledger.usage(since_s)
+    finally:
+        ledger.close()
+
+
+def _table(report: UsageReport) -> list[str]:
+    parts = (
+        ("model", report.by_model),
+        ("provider", report.by_provider),
+        ("key", report.by_key),
+        ("day", report.by_day),
+    )
+    names = [row.name or "(none)" for _, rows in parts for row in rows]
+    width = max([len("provider"), *map(len, names)])
+    lines = []
+    for label, rows in parts:
+        lines.append(_line(label, HEAD, width))
+        lines += [_line(row.name or "(none)", _cells(row), width) for row in rows]
+        lines.append("")
+    return [*lines, _line("total", _cells(report.totals), width)]
+
+
+def _cells(row: UsageRow) -> tuple[str, ...]:
+    money = (row.cost_usd, row.cost_reserved_usd, row.cost_uncertain_usd, row.cost_avoided_usd)
+    counts = (row.requests, row.prompt_tokens, row.completion_tokens)
+    return (*map(str, counts), *(f"{usd:.6f}" for usd in money))
+
+
+def _line(name: str, cells: tuple[str, ...], width: int) -> str:
+    return f"{name:<{width}}  " + "  ".join(f"{cell:>12}" for cell in cells)

@@ -1,0 +1,79 @@
+"""A dying or hanging engine is a pause in the stream, not its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import psutil
+import pytest
+
+from tests.integration.test_streams import PROMPTS, client, engine_figures, stream
+from tests.serving import Server, serve
+
+NUM_CYCLES = int(os.environ.get("RUNNER_TEST_CRASHES", "4"))
+
+
+async def undisturbed(api: openai.AsyncOpenAI) -> list[str]:
+    return [text for text, _ in await asyncio.gather(*(stream(api, item) for item in PROMPTS))]
+
+
+async def strike(server: Server, signum: int, delay_s: float) -> None:
+    """Send the engine a signal in the middle of its work."""
+    await asyncio.sleep(delay_s)
+    pid = engine_figures(server, "hermes-tiny").get("pid")
+    if pid is not None:
+        os.kill(pid, signum)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
+async def test_streams_survive_an_engine_that_dies_or_hangs(tmp_path: Path, signum: int) -> None:
+    chance = random.Random(signum)
+    with serve(tmp_path, "hermes-tiny") as server:
+        api = client(server)
+        expected = await undisturbed(api)
+        parent = psutil.Process(server.process.pid)
+        for _ in range(NUM_CYCLES):
+            results = await asyncio.gather(
+                *(stream(api, prompt) for prompt in PROMPTS),
+                strike(server, signum, chance.uniform(0.0, 0.4)),
+            )
+            assert [result[0] for result in results[:-1]] == expected  # type: ignore[index]
+        children = [child for child in parent.children() if child.status() != "zombie"]
+        assert len(children) <= 1
+        await api.close()
+
+
+async def test_request_that_sees_two_engines_die_is_refused_and_others_are_not(
+    tmp_path: Path,
+) -> None:
+    with serve(tmp_path, "hermes-tiny") as server:
+        body: dict[str, Any] = {
+            "model": "hermes-tiny",
+            "ignore_eos": True,
+            "max_tokens": 1800,
+            "messages": [{"role": "user", "content": "count from 1 to 9"}],
+        }
+        async with httpx.AsyncClient(base_url=server.origin, timeout=30) as http:
+            asked = asyncio.create_task(http.post("/v1/chat/completions", json=body))
+            pids: set[int] = set()
+            while not asked.done():
+                figures = engine_figures(server, "hermes-tiny")
+                if figures.get("running") and figures["pid"] not in pids:
+                    pids.add(figures["pid"])
+                    os.kill(figures["pid"], signal.SIGKILL)
+                await asyncio.sleep(0.02)
+            answer = await asked
+            assert answer.status_code == 503
+            assert answer.json()["error"]["code"] == "engine_crashed"
+            assert "twice" in answer.json()["error"]["message"]
+            assert len(pids) == 2
+            again = await http.post("/v1/chat/completions", json=body)
+            assert again.status_code == 503
+        assert (await stream(client(server), PROMPTS[0]))[0]
