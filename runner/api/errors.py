@@ -96,6 +96,8 @@ def _describe_failure(error: errors.RunnerError, message: str) -> ApiError:
         case errors.UpstreamError(provider=provider):
             extra = {"provider": provider}
             return ApiError(502, "upstream_error", message, "upstream_error", extra=extra)
+        case errors.DownloadError():
+            return ApiError(502, "upstream_error", message, "download_failed")
         case errors.EngineLoadError():
             return ApiError(503, "server_error", message, "load_failed", retry_after_s=30)
         case errors.EngineCrashedError():

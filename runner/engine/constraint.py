@@ -166,6 +166,8 @@ class Guide:
         self._bits = np.zeros((self._compiler.model.num_vocab + 31) // 32, dtype=np.int32)
         self.phase = "ruling"
         prefix = self._constraint.prefix
+        if not surplus.strip() and not prefix.startswith(surplus):
+            surplus = ""  # a token that completed the trigger brought more white space than due
         if prefix.startswith(surplus):
             forced = self._tokens(prefix[len(surplus) :])
         else:

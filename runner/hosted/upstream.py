@@ -8,6 +8,7 @@ stream alive; whatever happens, the connection is closed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -27,6 +28,8 @@ from .wire import DONE, Inflater, OversizeError, SseReader
 MAX_BODY_BYTES = 64 * 2**10
 MAX_WHOLE_BYTES = 8 * 2**20
 AFTER_FINISH_S = 5.0  # how long usage may still follow the finish
+AFTER_USAGE_S = 0.5  # nothing more is needed then
+AFTER_DONE_S = 0.2  # for the end of the body, so that the connection can be used again
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Exchange:
         self._started_s = clock()
         self._progress_s = self._started_s
         self._generation_id: str | None = None
+        self._has_usage = False
+        self._is_done = False
         self.phase: Phase = "before_dispatch"
         self.first_token_s: float | None = None
         self.has_finished = False
@@ -134,6 +139,7 @@ class Exchange:
             async for data in pieces:
                 for text in reader.feed(data):
                     if text == DONE:
+                        await self._drain(pieces)
                         return
                     for chunk in self._understand(text):
                         yield chunk
@@ -144,6 +150,13 @@ class Exchange:
             raise self._failed("sent an event larger than any honest one") from None
         finally:
             await pieces.aclose()
+
+    async def _drain(self, pieces: AsyncIterator[bytes]) -> None:
+        """Let the body come to its end, if it does so at once."""
+        self._is_done = True
+        with contextlib.suppress(RunnerError):
+            async for _ in pieces:
+                return  # more after the end: not a connection to keep
 
     async def _unpacked(self, response: httpx.Response) -> AsyncGenerator[bytes]:
         """The body as it was before anybody compressed it, piece by bounded piece."""
@@ -191,6 +204,7 @@ class Exchange:
         if chunk.error is not None or chunk.finish == "error":
             error = chunk.error if chunk.error is not None else "no reason given"
             raise in_band(self._address.provider, error, self.phase, self._scrubber)
+        self._has_usage = self._has_usage or chunk.usage is not None
         if not chunk.is_progress:
             return
         self._progress_s = self._clock()
@@ -205,8 +219,11 @@ class Exchange:
     def _left_s(self) -> float:
         """Seconds until the nearest timer runs out."""
         now_s, settings = self._clock(), self._settings
+        if self._is_done:
+            return AFTER_DONE_S
         if self.has_finished:
-            wait_s = min(AFTER_FINISH_S, settings.idle_timeout_s)
+            patience_s = AFTER_USAGE_S if self._has_usage else AFTER_FINISH_S
+            wait_s = min(patience_s, settings.idle_timeout_s)
         elif self.first_token_s is None:
             wait_s = settings.first_token_timeout_s
         else:

@@ -6,6 +6,7 @@ HTTP. Invariant: closing the iterator cancels the sequence in the engine.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -24,10 +25,12 @@ from runner.errors import (
     EngineError,
     InvalidRequestError,
     RunnerError,
+    UnsupportedParameterError,
     WeightsError,
 )
 from runner.ledger import Call
 from runner.types import (
+    ChatPrompt,
     Event,
     Finished,
     FinishReason,
@@ -39,6 +42,7 @@ from runner.types import (
     Usage,
 )
 
+from .overflow import shorten
 from .planning import Planner
 from .pool import Pool
 from .process import EngineProcess, EngineRefusalError
@@ -143,7 +147,7 @@ class LocalBackend:
             try:
                 async with self._pool.use(request.model, request.keep_alive_s) as engine:
                     if answer is None:
-                        answer = self._begin(request, engine, call)
+                        answer = await self._begin(request, engine, call)
                     async with aclosing(self._words(engine, answer)) as events:
                         async for event in events:
                             yield event
@@ -154,17 +158,53 @@ class LocalBackend:
             except EngineRefusalError as refusal:
                 raise translate(refusal) from None
 
-    def _begin(
+    async def _begin(
         self, request: GenerateRequest, engine: EngineProcess, call: Call | None
     ) -> LocalAnswer:
         self._check_queue(request.model, engine)
-        turn = prepare(request, self.format_of(request.model, engine.facts))
+        chat_format = self.format_of(request.model, engine.facts)
+        if request.overflow == "truncate_oldest" and isinstance(request.prompt, ChatPrompt):
+            request = await self._shorten(request, request.prompt, engine, call)
+        turn = await self._prepare(request, chat_format)
+        if request.strict and turn.ignored:
+            raise UnsupportedParameterError(
+                f"{request.model} cannot honour {turn.ignored[0]!r}, and strict was asked for; "
+                "drop the parameter or the strict header",
+                param=turn.ignored[0],
+            )
         if call is not None:
             call.note(ignored=turn.ignored)
         if request.sampling.seed is None:
             sampling = replace(request.sampling, seed=self._around.random_seed())
             request = replace(request, sampling=sampling)
         return LocalAnswer(request, turn, self._around.clock)
+
+    async def _prepare(self, request: GenerateRequest, chat_format: ChatFormat) -> Turn:
+        """The turn; a template that came with weights is rendered beside the event loop."""
+        if chat_format.is_foreign:
+            return await asyncio.to_thread(prepare, request, chat_format)
+        return prepare(request, chat_format)
+
+    async def _shorten(
+        self,
+        request: GenerateRequest,
+        prompt: ChatPrompt,
+        engine: EngineProcess,
+        call: Call | None,
+    ) -> GenerateRequest:
+        """The request without its oldest turns, as far as they do not fit."""
+        chat_format = self.format_of(request.model, engine.facts)
+
+        async def count(candidate: ChatPrompt) -> int:
+            turn = await self._prepare(replace(request, prompt=candidate), chat_format)
+            return len(await engine.tokenize(list(turn.pieces), add_begin=True))
+
+        context = engine.facts.num_context
+        answer_room = min(request.max_tokens or context // 4, context // 2)
+        shortened, num_dropped = await shorten(prompt, context - answer_room - 1, count)
+        if num_dropped and call is not None:
+            call.reasons.append(f"the {num_dropped} oldest messages did not fit and were left out")
+        return replace(request, prompt=shortened)
 
     async def _words(self, engine: EngineProcess, answer: LocalAnswer) -> AsyncGenerator[Event]:
         async with aclosing(engine.generate(answer.submit)) as stream:
@@ -208,7 +248,7 @@ class LocalBackend:
     async def render(self, request: GenerateRequest) -> str:
         """The prompt text of a request, as the model would get it."""
         engine = await self._pool.engine(request.model)
-        turn = prepare(request, self.format_of(request.model, engine.facts))
+        turn = await self._prepare(request, self.format_of(request.model, engine.facts))
         return "".join(piece.text for piece in turn.pieces)
 
     def format_of(self, model: str, facts: Loaded) -> ChatFormat:

@@ -149,7 +149,8 @@ class Inline {
   }
 
   #mark(char) {
-    const isDouble = this.text[this.at + 1] === char;
+    const isRun = this.text.startsWith(char.repeat(3), this.at);
+    const isDouble = this.text[this.at + 1] === char && !(isRun && this.frames.at(-1).mark === char);
     const mark = isDouble ? char + char : char;
     if (!MARKS[mark]) { this.#add(mark); this.at += mark.length; return; }
     const before = this.text[this.at - 1] ?? " ", after = this.text[this.at + mark.length] ?? " ";
@@ -163,7 +164,8 @@ class Inline {
 
   #openedAt(mark) {
     for (let index = this.frames.length - 1; index > 0; index -= 1) {
-      if (this.frames[index].mark === mark && this.frames[index].nodes.length) return index;
+      const isFilled = this.frames[index].nodes.length > 0 || index < this.frames.length - 1;
+      if (this.frames[index].mark === mark && isFilled) return index;
     }
     return 0;
   }
