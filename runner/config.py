@@ -71,6 +71,7 @@ class EngineSettings(Section):
     kv_type: Literal["f16", "q8_0", "q4_0", "auto"] = "auto"
     memory_budget: PositiveInt | Auto = "auto"
     ttl_s: Seconds | None = None
+    prefix_disk_bytes: Annotated[int, Field(ge=0)] = 2 * 2**30
     queue: PositiveInt = 64
 
 

@@ -1,6 +1,7 @@
 """`runner usage`: tokens, money spent and money avoided.
 
-Owns the table only; the sums are the ledger's. Reads the file, so no server has to run.
+Owns the table only; the sums are the ledger's. Reads the file, so no server has to run, and
+asks nobody unless told to.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from runner.ledger import UsageReport, UsageRow
+    from runner.config import Settings
+    from runner.ledger import Ledger, UsageReport, UsageRow
 
 HEAD = ("requests", "prompt", "completion", "spent $", "reserved $", "uncertain $", "avoided $")
 
@@ -19,6 +21,9 @@ def command(
     since: Annotated[
         str | None, typer.Option(help="Only what happened since then, such as 2026-11-20.")
     ] = None,
+    reconcile: Annotated[
+        bool, typer.Option(help="First ask providers what uncertain answers really cost.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show tokens, money spent and money avoided."""
@@ -27,7 +32,7 @@ def command(
 
     from runner.api.usage import read_since, usage_json
 
-    report = asyncio.run(_read(read_since(since)))
+    report = asyncio.run(_read(read_since(since), reconcile=reconcile))
     if json_:
         typer.echo(json.dumps(usage_json(report)))
         return
@@ -35,16 +40,36 @@ def command(
         typer.echo(line)
 
 
-async def _read(since_s: float) -> UsageReport:
+async def _read(since_s: float, *, reconcile: bool) -> UsageReport:
     from runner.config import load
     from runner.ledger import Budget, Ledger
 
     settings = load().settings
     ledger = Ledger.open(settings.state_dir, Budget.of(settings.budget))
     try:
+        if reconcile:
+            await _reconcile(settings, ledger)
         return await ledger.usage(since_s)
     finally:
         ledger.close()
+
+
+async def _reconcile(settings: Settings, ledger: Ledger) -> None:
+    import os
+    import time
+
+    from runner.catalog import Catalog
+    from runner.egress import Egress
+    from runner.hosted import House, build_backends
+
+    egress = Egress(offline=settings.offline)
+    egress.check("runner usage --reconcile")
+    house = House(Catalog(()), settings.hosted, egress, ledger, time.monotonic)
+    for backend in build_backends(settings.providers, os.environ, house):
+        if backend.provider.missing() is None:
+            num_settled = await backend.reconcile()
+            typer.echo(f"{backend.name}: {num_settled} uncertain answers settled", err=True)
+        await backend.aclose()
 
 
 def _table(report: UsageReport) -> list[str]:

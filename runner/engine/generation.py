@@ -16,7 +16,7 @@ from .constraint import GrammarCompiler, Guide
 from .detokenizer import Detokenizer, visible_piece
 from .llama import Context, Model, SamplerChain
 from .messages import Output, Submit
-from .sampler import build_chain, logprob_of
+from .sampler import build_chain, logprob_of, margin_of
 from .sequence import Sequence
 from .speculation import PromptLookup
 
@@ -48,6 +48,7 @@ class Generation:
     model: Model
     sequence: Sequence
     chain: SamplerChain
+    margin: float | None
     detokenizer: Detokenizer
     num_logprobs: int | None
     guide: Guide | None
@@ -68,6 +69,7 @@ class Generation:
             model,
             sequence,
             chain,
+            margin_of(params),
             Detokenizer(model),
             params.logprobs,
             guide,
@@ -89,15 +91,15 @@ class Generation:
 
         None at the end of generation. Raises GuideError.
         """
-        logits = context.logits(row) if self.guide or self.num_logprobs is not None else None
-        if self.guide is not None and self.guide.is_ruling and logits is not None:
+        logits = context.logits(row)
+        if self.guide is not None and self.guide.is_ruling:
             self.guide.mask(logits)
-        token = self.chain.sample(context, row)
+        token = self.chain.sample(logits, self.margin)
         if self.model.is_end(token):
             forced = self.guide.take_end() if self.guide is not None else None
             return self._write([], deque(forced)) if forced else None
         logprobs: list[TokenLogprob] = []
-        if self.num_logprobs is not None and logits is not None:
+        if self.num_logprobs is not None:
             logprobs = [logprob_of(self.model, logits, token, self.num_logprobs)]
         return self._write(logprobs, deque([token]), num_drawn=1)
 

@@ -36,6 +36,7 @@ from .messages import (
     Tokens,
 )
 from .pace import Pace
+from .persistence import Persistence
 from .prompt import fit_prompt, tokenize_prompt
 from .scheduler import Scheduler
 from .sequence import Chunk, Sequence
@@ -54,6 +55,7 @@ class Tools:
     embedder: Embedder
     compiler: GrammarCompiler
     turn: Turn
+    persistence: Persistence
 
 
 class Loop:
@@ -74,6 +76,7 @@ class Loop:
         self._embedder = tools.embedder
         self._compiler = tools.compiler
         self._turn = tools.turn
+        self._persistence = tools.persistence
         self._send = send
         self._clock = clock
         self._batch = Batch(tools.embedder.batch_size)
@@ -112,6 +115,12 @@ class Loop:
         if chunks and self._decode(chunks):
             self._collect(chunks)
         self._num_steps += 1
+
+    def rest(self) -> bool:
+        """Do a piece of what can wait; False when nothing is left to do."""
+        if self._persistence.has_work:
+            self._persistence.save_one()
+        return self._persistence.has_work
 
     def abort_if_prefilling(self, sequence_id: int) -> None:
         """Stop the step under way if it computes this sequence's prompt; for another thread."""
@@ -172,6 +181,7 @@ class Loop:
             self._send(Started(sequence.id, sequence.num_prompt, 0))
             self._end(sequence, "length")
         else:
+            self._persistence.warm(sequence)
             self._scheduler.add(sequence)
 
     def _cancel(self, sequence_id: int) -> None:

@@ -33,7 +33,8 @@ class Load(_Word, frozen=True):
     """Parent: load these weights. Sizes in tokens, `parallel` in concurrent sequences.
 
     `turns` is a file that engines of one machine lock for each step, so that they take turns on
-    the cores instead of spinning against each other; empty for none.
+    the cores instead of spinning against each other; empty for none. Computed prefixes are kept
+    in `prefix_folder` (empty for nowhere), at most `prefix_bytes` of them.
     """
 
     weights: list[str]
@@ -45,6 +46,8 @@ class Load(_Word, frozen=True):
     kv_type: str = "f16"
     repack: bool = True
     turns: str = ""
+    prefix_folder: str = ""
+    prefix_bytes: int = 0
 
 
 class Submit(_Word, frozen=True):

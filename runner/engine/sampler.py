@@ -12,7 +12,7 @@ from runner.errors import InvalidRequestError
 from runner.types import SamplingParams, TokenLogprob
 
 from .detokenizer import visible_piece
-from .llama import Logits, Model, SamplerChain
+from .llama import MARGIN, Logits, Model, SamplerChain
 
 MAX_LOGPROBS = 20
 _MIN_KEEP = 1
@@ -50,6 +50,19 @@ def build_chain(model: Model, params: SamplingParams, seed: int) -> SamplerChain
     chain.add("temp", params.temperature)
     chain.add("dist", seed)
     return chain
+
+
+def margin_of(params: SamplingParams) -> float | None:
+    """How far below the best logit a token may be and still matter; None where any may.
+
+    Heat shrinks distances and penalties can only lower the favourites, so both widen the margin.
+    """
+    if params.logit_bias or params.ignore_eos:
+        return None
+    margin = MARGIN * max(1.0, params.temperature)
+    if _has_penalties(params) or params.dry_multiplier > 0:
+        return None if params.dry_multiplier > 0 else margin + 4 * MARGIN
+    return margin
 
 
 def _has_penalties(params: SamplingParams) -> bool:

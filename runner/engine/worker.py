@@ -16,12 +16,13 @@ import socket
 import sys
 import threading
 import time
+from pathlib import Path
 
 from runner.errors import EngineLoadError
 
 from .constraint import GrammarCompiler
 from .embedding import Embedder
-from .llama import Context, LoadOptions, Model
+from .llama import Context, LoadOptions, Model, version
 from .loop import Loop, Tools
 from .messages import (
     Cancel,
@@ -36,11 +37,14 @@ from .messages import (
     decode_from_parent,
     encode,
 )
+from .persistence import Persistence
 from .prefix_cache import PrefixCache
+from .prefix_store import PrefixStore, fingerprint
 from .scheduler import Scheduler
 from .turn import Turn
 
 HEARTBEAT_S = 0.25
+QUIET_S = 0.2  # without a request, before prefixes are written to disk
 NUM_RETAINED = 96  # finished sequences whose cells may stay cached
 MAX_SEQUENCES = 256  # llama.cpp's LLAMA_MAX_SEQ
 BATCH_SIZE = 2048
@@ -132,10 +136,23 @@ def load(order: Load, pipe: Pipe) -> Loop:
     compiler = GrammarCompiler(model)
     threading.Thread(target=compiler.prepare, daemon=True).start()
     embedder = Embedder(model, options, context=num_context)
-    tools = Tools(embedder, compiler, Turn(order.turns))
+    persistence = Persistence(open_store(order), cache, context)
+    tools = Tools(embedder, compiler, Turn(order.turns), persistence)
     loop = Loop(model, context, scheduler, tools, pipe.send, time.monotonic)
     pipe.send(_describe(model, num_context))
     return loop
+
+
+def open_store(order: Load) -> PrefixStore | None:
+    """The prefixes on disk for these weights; None where there are to be none, or no place."""
+    if not order.prefix_folder or order.prefix_bytes <= 0:
+        return None
+    try:
+        owner = fingerprint(order.weights, order.kv_type, version(), str(order.repack))
+        return PrefixStore(Path(order.prefix_folder), owner, max_bytes=order.prefix_bytes)
+    except OSError as error:
+        logging.warning("prefixes are not kept on disk: %s", error)
+        return None
 
 
 def _describe(model: Model, num_context: int) -> Loaded:
@@ -158,17 +175,33 @@ def _describe(model: Model, num_context: int) -> Loaded:
 def serve(pipe: Pipe, loop: Loop) -> None:
     """Handle words and run steps until told to stop; sleeps only when nothing is to be done."""
     while True:
-        wait = loop.is_idle
-        while True:
-            try:
-                message = pipe.inbox.get(block=wait)
-            except queue.Empty:
-                break
+        message = _next_message(pipe, loop)
+        while message is not None:
             if isinstance(message, Stop):
+                while loop.rest():
+                    pass
                 return
             loop.handle(message)
-            wait = False
+            message = _next_message(pipe, loop)
         loop.step()
+
+
+def _next_message(pipe: Pipe, loop: Loop) -> FromParent | None:
+    """The next word; None where there is none and steps are to be run.
+
+    With nothing to run it waits, and after a quiet moment does what can wait until then.
+    """
+    with contextlib.suppress(queue.Empty):
+        return pipe.inbox.get_nowait()
+    if not loop.is_idle:
+        return None
+    has_chores = True
+    while has_chores:
+        try:
+            return pipe.inbox.get(timeout=QUIET_S)
+        except queue.Empty:
+            has_chores = loop.rest()
+    return pipe.inbox.get()
 
 
 def main() -> None:

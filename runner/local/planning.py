@@ -82,6 +82,7 @@ class Planner:
     async def order(self, model: str) -> Order:
         """What a child is told to load, and what that takes. Raises as `plan`."""
         weights = self._require(model)
+        settings = self._settings_for(weights.entry.id)
         decided = await asyncio.to_thread(self.plan, model)
         load = Load(
             weights=list(weights.paths),
@@ -92,8 +93,10 @@ class Planner:
             gpu_layers=decided.gpu_layers,
             kv_type=decided.kv_type,
             turns=self._turns,
+            prefix_folder=str(self._state_dir / "prefixes"),
+            prefix_bytes=settings.prefix_disk_bytes,
         )
-        keep_alive_s = self._settings_for(weights.entry.id).ttl_s
+        keep_alive_s = settings.ttl_s
         return Order(load, decided.total_ram_bytes, keep_alive_s)
 
     def prospect(self, model: str) -> LoadPlan:

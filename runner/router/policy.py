@@ -80,7 +80,7 @@ def decide(
     chosen, rejected = _judge_hosted(request, quotes, rules, away)
     if isinstance(here, Rejected):
         return Decision(request.model, tuple(chosen), (here, *rejected), causes)
-    hosted_first = local is not None and local.cause is not None and not away
+    hosted_first = local is not None and local.cause in causes
     order = (*chosen, here) if hosted_first else (here, *chosen)
     return Decision(request.model, order, tuple(rejected), causes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +70,21 @@ async def test_answers_after_eviction_equal_those_alone(
         )
         answers = [reply.tokens for reply in replies[: len(QUESTIONS)]]
         assert answers == [alone[prompt] for prompt in prompts()]
+
+
+async def test_answers_after_a_restart_are_warm_and_equal_those_alone(
+    start_engine: Callable[..., Any], alone: dict[str, tuple[int, ...]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "prefixes"
+    store = {"prefix_folder": str(folder), "prefix_bytes": 1 << 26}
+    first = await start_engine(**store)
+    await ask(first, prompts()[0])
+    await first.stop()
+    assert list(folder.glob("*.prefix"))
+    second = await start_engine(**store)
+    replies = [await ask(second, prompt) for prompt in prompts()]
+    assert replies[0].num_cached > 250
+    assert [reply.tokens for reply in replies] == [alone[prompt] for prompt in prompts()]
 
 
 async def test_answers_under_a_permissive_grammar_equal_those_alone(

@@ -136,7 +136,7 @@ export function drawBlock(block, depth = 0) {
 
 function size(block) {
   if (block.text !== undefined) return block.text.length;
-  return (block.items ?? block.rows.flat()).reduce((sum, text) => sum + text.length, 0);
+  return (block.items ?? block.rows?.flat() ?? []).reduce((sum, text) => sum + text.length, 0);
 }
 
 function source(block) {
@@ -177,7 +177,11 @@ function drawCode({ language, text }) {
   return h("figure", { class: "code" },
     h("figcaption", {}, h("span", { text: language || "text" }),
       h("button", { type: "button", class: "button small", onclick: copy }, icon("copy"), h("span", { text: "Copy" }))),
-    h("pre", { tabindex: "0", role: "region", "aria-label": `Code${language ? `, ${language}` : ""}` }, code));
+    h("pre", { tabindex: "0", role: "region", "aria-label": codeLabel(language) }, code));
+}
+
+function codeLabel(language) {
+  return language ? `Code, ${language}` : "Code";
 }
 
 /** Draws a text that grows; finished blocks are left alone. */
@@ -211,12 +215,14 @@ export class MarkdownView {
   }
 
   #updateRich(text) {
-    const blocks = parseBlocks(text.slice(this.settled));
+    const open = text.slice(this.settled);
+    const blocks = parseBlocks(open);
     if (!this.#growCode(blocks)) this.#draw(blocks);
-    if (blocks.length > 1) {
-      this.fresh = this.fresh.slice(-1);
-      this.settled += blocks.at(-1).at;
-    }
+    // a line may still become something else while it grows, so only whole lines settle a block
+    const last = parseBlocks(open.slice(0, open.lastIndexOf("\n") + 1)).at(-1)?.at ?? 0;
+    if (last === 0) return;
+    this.fresh = this.fresh.slice(blocks.findIndex((block) => block.at >= last));
+    this.settled += last;
   }
 
   #draw(blocks) {
@@ -231,7 +237,7 @@ export class MarkdownView {
     const [only] = blocks;
     const [node] = this.fresh;
     if (blocks.length !== 1 || only.kind !== "code" || this.fresh.length !== 1 || !node.matches("figure.code")) return false;
-    if (node.querySelector("figcaption span").textContent !== (only.language || "text")) return false;
+    if (node.querySelector("pre").getAttribute("aria-label") !== codeLabel(only.language)) return false;
     node.querySelector("code").textContent = only.text;
     return true;
   }
