@@ -34,6 +34,43 @@ class EngineFigures:
     num_crashes: int
 
 
+@dataclass(frozen=True, slots=True)
+class ResidencyFigures:
+    """How often a model was loaded and unloaded since the server started, and what it takes."""
+
+    model: str
+    num_loads: int
+    num_unloads: int
+    planned_bytes: int
+    measured_bytes: int
+
+
+class ResidencyCollector(Collector):
+    """Turns residency figures into metric families when Prometheus asks."""
+
+    def __init__(self, figures: Callable[[], Iterable[ResidencyFigures]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        """One family per figure, labelled by model."""
+        models = list(self._figures())
+        loads = CounterMetricFamily("runner_model_loads", "Times loaded", labels=["model"])
+        unloads = CounterMetricFamily("runner_model_unloads", "Times unloaded", labels=["model"])
+        planned = GaugeMetricFamily(
+            "runner_model_planned_bytes", "Memory that the plan expects", labels=["model"]
+        )
+        measured = GaugeMetricFamily(
+            "runner_model_measured_bytes", "Memory that the engine really takes", labels=["model"]
+        )
+        for one in models:
+            loads.add_metric([one.model], one.num_loads)
+            unloads.add_metric([one.model], one.num_unloads)
+            if one.measured_bytes:
+                planned.add_metric([one.model], one.planned_bytes)
+                measured.add_metric([one.model], one.measured_bytes)
+        yield from (loads, unloads, planned, measured)
+
+
 class EngineCollector(Collector):
     """Turns engine figures into metric families when Prometheus asks."""
 
@@ -74,9 +111,14 @@ class EngineCollector(Collector):
 class Metrics:
     """The counters of one server."""
 
-    def __init__(self, figures: Callable[[], Iterable[EngineFigures]]) -> None:
+    def __init__(
+        self,
+        engines: Callable[[], Iterable[EngineFigures]],
+        residency: Callable[[], Iterable[ResidencyFigures]],
+    ) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(EngineCollector(figures))
+        self._registry.register(EngineCollector(engines))
+        self._registry.register(ResidencyCollector(residency))
         self.open_requests = Gauge(
             "runner_open_requests", "Requests being answered", registry=self._registry
         )

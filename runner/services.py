@@ -20,7 +20,7 @@ from runner.hosted import HostedBackend, House, build_backends, reference_price,
 from runner.hub import Library, Puller, Repositories, hub_cache_dir
 from runner.ledger import Budget, Ledger
 from runner.local.backend import LocalBackend, Surroundings
-from runner.local.figures import engine_figures
+from runner.local.figures import engine_figures, residency_figures
 from runner.local.planning import Planner
 from runner.local.pool import Pool
 from runner.local.shelf import Shelf
@@ -153,7 +153,7 @@ def build(settings: Settings) -> Services:
         hosted=hosted,
         ledger=ledger,
         router=Router(local, hosted, rules_of(settings)),
-        metrics=Metrics(lambda: engine_figures(pool)),
+        metrics=Metrics(lambda: engine_figures(pool), lambda: residency_figures(pool)),
         started_s=time.time(),
     )
     hooks = Hooks(

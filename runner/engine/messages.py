@@ -34,7 +34,8 @@ class Load(_Word, frozen=True):
 
     `turns` is a file that engines of one machine lock for each step, so that they take turns on
     the cores instead of spinning against each other; empty for none. Computed prefixes are kept
-    in `prefix_folder` (empty for nowhere), at most `prefix_bytes` of them.
+    in `prefix_folder` (empty for nowhere), at most `prefix_bytes` of them. The process may not
+    allocate more than `memory_limit_bytes` (0 for no limit); mapped weights do not count.
     """
 
     weights: list[str]
@@ -48,6 +49,7 @@ class Load(_Word, frozen=True):
     turns: str = ""
     prefix_folder: str = ""
     prefix_bytes: int = 0
+    memory_limit_bytes: int = 0
 
 
 class Submit(_Word, frozen=True):

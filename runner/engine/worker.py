@@ -1,17 +1,15 @@
-"""The child process: `python -m runner.engine.worker FD`. Waits for bytes, runs the loop.
+"""The process around the loop: waits for bytes, runs steps, beats its heart.
 
-Owns the process around the loop: the socket to the parent, a thread that reads it, a heartbeat,
-and limits on itself. Invariant: when the parent is gone (end of file) the child exits at once.
+Owns the socket to the parent, a thread that reads it, and loading. Invariant: when the parent is
+gone (end of file) the child exits at once.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import queue
-import signal
 import socket
 import sys
 import threading
@@ -20,6 +18,7 @@ from pathlib import Path
 
 from runner.errors import EngineLoadError
 
+from .cell import limit_memory
 from .constraint import GrammarCompiler
 from .embedding import Embedder
 from .llama import Context, LoadOptions, Model, version
@@ -96,20 +95,6 @@ class Pipe:
             time.sleep(HEARTBEAT_S)
             if self.loop is not None:
                 self.send(self.loop.status())
-
-
-def harden() -> None:
-    """Leave no core dumps, gain no privileges, and die with the parent where the kernel can."""
-    with contextlib.suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        prctl = ctypes.CDLL(None).prctl
-        set_pdeathsig, set_dumpable, set_no_new_privs = 1, 4, 38
-        prctl(set_pdeathsig, signal.SIGKILL, 0, 0, 0)
-        prctl(set_dumpable, 0, 0, 0, 0)
-        prctl(set_no_new_privs, 1, 0, 0, 0)
 
 
 def load(order: Load, pipe: Pipe) -> Loop:
@@ -207,13 +192,12 @@ def _next_message(pipe: Pipe, loop: Loop) -> FromParent | None:
 def main() -> None:
     """Run until the parent says so or is gone; exit code 1 when the weights cannot be loaded."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    harden()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
     threading.Thread(target=pipe.read_forever, daemon=True).start()
     order = pipe.inbox.get()
     if not isinstance(order, Load):
         sys.exit(2)
+    limit_memory(order.memory_limit_bytes)
     try:
         pipe.loop = load(order, pipe)
     except EngineLoadError as error:
@@ -222,7 +206,3 @@ def main() -> None:
     threading.Thread(target=pipe.beat_forever, daemon=True).start()
     serve(pipe, pipe.loop)
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,13 @@
-"""What every loaded engine last said of itself, as the metrics show it."""
+"""What every model did and every loaded engine said of itself, as the metrics show it."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
-from runner.metrics import EngineFigures
+import psutil
+
+from runner.metrics import EngineFigures, ResidencyFigures
 
 from .pool import Pool
 
@@ -29,4 +32,23 @@ def engine_figures(pool: Pool) -> Iterator[EngineFigures]:
             cached_tokens=status.cached_tokens,
             tokens_per_s=status.tokens_per_s,
             num_crashes=resident.num_crashes,
+        )
+
+
+def residency_figures(pool: Pool) -> Iterator[ResidencyFigures]:
+    """Loads, unloads and memory of every model that was asked for."""
+    for model in pool.models():
+        resident = pool.resident(model)
+        if resident is None:
+            continue
+        measured = 0
+        if resident.is_ready and resident.engine is not None:
+            with contextlib.suppress(psutil.Error):
+                measured = int(psutil.Process(resident.engine.pid).memory_info().rss)
+        yield ResidencyFigures(
+            model=model,
+            num_loads=resident.num_loads,
+            num_unloads=resident.num_unloads,
+            planned_bytes=resident.ram_bytes,
+            measured_bytes=measured,
         )

@@ -20,6 +20,7 @@ from .pool import Order
 from .shelf import Shelf, Weights
 
 FRESH_S = 30.0
+CHILD_SLACK_BYTES = 2 * 2**30  # embeddings, grammars and states come on top of the plan
 RESERVE_BYTES = 2**30  # cache, buffers and the process, where the shape is not known
 
 
@@ -95,6 +96,7 @@ class Planner:
             turns=self._turns,
             prefix_folder=str(self._state_dir / "prefixes"),
             prefix_bytes=settings.prefix_disk_bytes,
+            memory_limit_bytes=2 * decided.total_ram_bytes + CHILD_SLACK_BYTES,
         )
         keep_alive_s = settings.ttl_s
         return Order(load, decided.total_ram_bytes, keep_alive_s)

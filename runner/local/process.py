@@ -131,7 +131,7 @@ class EngineProcess:
                 sys.executable,
                 "-P",
                 "-m",
-                "runner.engine.worker",
+                "runner.engine.child",
                 str(theirs.fileno()),
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,

@@ -13,6 +13,8 @@ from .quantization import BITS
 from .shape import ModelShape, Weight
 
 UBATCH = 512
+SMALL_UBATCH = 32  # the engine computes small models in steps that round alike
+SMALL_FILE_BYTES = 64 * 2**20
 NUM_RETAINED = 96  # sequences the engine keeps beside those that run
 MAX_SEQUENCES = 256
 CELL_MULTIPLE = 256
@@ -176,7 +178,7 @@ def reserved_compute_bytes(shape: ModelShape, loading: Loading) -> int:
     Either the output is the widest place of the graph (logits of a whole batch), or a feed-forward
     layer is, beside the attention mask (16 bits for each pair of token and cell).
     """
-    batch = min(UBATCH, loading.num_cells)
+    batch = _batch_tokens(shape, loading)
     sequences = min(loading.num_sequences, batch)
     padded = -(-batch // sequences) * sequences
     hidden = 4 * shape.hidden_size
@@ -187,12 +189,18 @@ def reserved_compute_bytes(shape: ModelShape, loading: Loading) -> int:
     return max(head, layer) + inputs
 
 
+def _batch_tokens(shape: ModelShape, loading: Loading) -> int:
+    """Tokens of one step of the graph."""
+    ubatch = UBATCH if sum(shape.file_bytes) > SMALL_FILE_BYTES else SMALL_UBATCH
+    return min(ubatch, loading.num_cells)
+
+
 def _touched_compute_bytes(shape: ModelShape, loading: Loading) -> int:
     """The part of the compute buffer that is ever written, and the processor's own work space.
 
     Logits are only asked for where a token is drawn, so most of their place stays untouched.
     """
-    batch = min(UBATCH, loading.num_cells)
+    batch = _batch_tokens(shape, loading)
     layer = batch * _layer_bytes_per_token(shape, loading)
     work = batch * max(shape.ffn_size * max(1, shape.num_active_experts), shape.hidden_size) * 2
     return layer + work + loading.parallel * shape.vocab_size * 4

@@ -30,9 +30,8 @@ async def stream(api: openai.AsyncOpenAI, prompt: str, **more: Any) -> tuple[str
         model="hermes-tiny",
         messages=[{"role": "user", "content": prompt}],
         temperature=0,
-        max_tokens=200,
         stream=True,
-        **more,
+        **{"max_tokens": 200, **more},
     )
     async for chunk in opened:
         if chunk.choices and chunk.choices[0].delta.content:
@@ -44,22 +43,21 @@ async def stream(api: openai.AsyncOpenAI, prompt: str, **more: Any) -> tuple[str
 async def test_eight_streams_interleave_and_equal_their_answers_alone(
     shared_server: Server,
 ) -> None:
-    api = client(shared_server)
-    alone = [(await stream(api, prompt))[0] for prompt in PROMPTS]
-    together = await asyncio.gather(*(stream(api, prompt) for prompt in PROMPTS))
+    endless = {"extra_body": {"ignore_eos": True}, "max_tokens": 400}
+    async with client(shared_server) as api:
+        alone = [(await stream(api, prompt, **endless))[0] for prompt in PROMPTS]
+        together = await asyncio.gather(*(stream(api, prompt, **endless) for prompt in PROMPTS))
     assert [text for text, _ in together] == alone
     latest_start = max(arrivals[0] for _, arrivals in together)
     earliest_end = min(arrivals[-1] for _, arrivals in together)
     assert latest_start < earliest_end
-    await api.close()
 
 
 async def test_thirty_two_clients_on_eight_slots_all_finish(shared_server: Server) -> None:
-    api = client(shared_server)
-    alone = {prompt: (await stream(api, prompt))[0] for prompt in PROMPTS}
-    answers = await asyncio.gather(*(stream(api, prompt) for prompt in PROMPTS * 4))
+    async with client(shared_server) as api:
+        alone = {prompt: (await stream(api, prompt))[0] for prompt in PROMPTS}
+        answers = await asyncio.gather(*(stream(api, prompt) for prompt in PROMPTS * 4))
     assert [text for text, _ in answers] == [alone[prompt] for prompt in PROMPTS * 4]
-    await api.close()
 
 
 def open_stream(server: Server, body: dict[str, Any]) -> socket.socket:

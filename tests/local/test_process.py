@@ -103,6 +103,16 @@ async def test_child_sees_no_secrets(
     assert "canary" not in repr(psutil.Process(engine.pid).environ())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
+async def test_child_has_no_network(start_engine: Callable[..., Any]) -> None:
+    engine = await start_engine()
+    ours, theirs = (os.readlink(f"/proc/{pid}/ns/net") for pid in ("self", engine.pid))
+    probe = subprocess.run(["unshare", "-Un", "true"], capture_output=True)
+    if os.geteuid() != 0 and probe.returncode != 0:
+        pytest.skip("this system allows no network namespaces")
+    assert ours != theirs
+
+
 def test_child_dies_with_its_parent(tiny_weights: Path) -> None:
     script = f"""
 import asyncio, os

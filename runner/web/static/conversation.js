@@ -121,7 +121,7 @@ function cleanMessage(raw) {
       ...assistantMessage(text(raw.model)), content, reasoning: text(raw.reasoning),
       state: raw.state === "stopped" || raw.state === "failed" ? raw.state : "done",
       tool_calls: (raw.tool_calls ?? []).map((call) => ({ id: text(call.id), name: text(call.name), arguments: text(call.arguments) })),
-      provider: text(raw.provider), finish: text(raw.finish), first_ms: Number(raw.first_ms) || null,
+      provider: text(raw.provider), finish: text(raw.finish), first_ms: Number(raw.first_ms) || null, total_ms: Number(raw.total_ms) || null,
       ...objects(raw, ["route", "usage", "timings"]),
     };
     default: return null;

@@ -45,14 +45,14 @@ function textField(name, label, settings, set, rows) {
 }
 
 function numberField({ name, title, hint, min, max, step }, settings, set) {
-  const field = h("input", { type: "number", min, max, step, inputmode: "decimal", value: settings[name], placeholder: "auto",
+  const field = h("input", { type: "number", min, max, step, inputmode: "decimal", value: settings[name], placeholder: "auto", "aria-label": title,
     "aria-describedby": `hint-${name}`,
     oninput: () => { if (field.validity.valid) set(name, field.value === "" ? "" : Number(field.value)); } });
   return h("label", { class: "field" }, h("span", { text: title }), field, h("small", { id: `hint-${name}`, text: hint }));
 }
 
 function choice(name, title, options, settings, set) {
-  const select = h("select", { onchange: () => set(name, select.value) },
+  const select = h("select", { "aria-label": title, onchange: () => set(name, select.value) },
     Object.entries(options).map(([value, text]) => h("option", { value, text, selected: (settings[name] ?? "") === value })));
   return h("label", { class: "field" }, h("span", { text: title }), select);
 }

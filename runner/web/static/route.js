@@ -56,7 +56,7 @@ function facts({ usage, timings, first_ms, total_ms, model }, route) {
     ["Answer", usage && `${count(usage.completion_tokens)} tokens${thought ? `, ${count(thought)} of them thought` : ""}`],
     ["Reading", timings?.prompt_n && `${rate(timings.prompt_per_second)} over ${duration(timings.prompt_ms)}`],
     ["Writing", timings?.predicted_n && `${rate(timings.predicted_per_second)} over ${duration(timings.predicted_ms)}`],
-    ["Seen here", first_ms && `first token ${duration(first_ms)}, all of it ${duration(total_ms ?? NaN)}`],
+    ["Seen here", first_ms && `first token ${duration(first_ms)}${total_ms ? `, all of it ${duration(total_ms)}` : ""}`],
     ["Cost", usd(route.cost_usd ?? usage?.cost)],
     ["Avoided", route.cost_avoided_usd ? usd(route.cost_avoided_usd) : null],
   ];

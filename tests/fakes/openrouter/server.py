@@ -70,6 +70,7 @@ class FakeOpenRouter:
     journal: list[Entry] = field(default_factory=list)
     generations: dict[str, dict[str, Any]] = field(default_factory=dict)
     port: int = 0
+    num_connections: int = 0
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed)
@@ -113,6 +114,7 @@ class FakeOpenRouter:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.num_connections += 1
         try:
             while await Exchange(self, reader, writer).run():
                 pass
