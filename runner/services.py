@@ -61,6 +61,7 @@ class Services:
     async def start(self, models: tuple[str, ...] = ()) -> None:
         """Load models before the server says that it is ready. Raises RunnerError."""
         self._care = asyncio.create_task(self._care_for_engines())
+        await asyncio.gather(*(backend.start() for backend in self.hosted))
         for model in models:
             await self.pool.engine(self.shelf.model_id(model))
 

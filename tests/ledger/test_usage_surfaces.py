@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from runner.api.usage import read_since, usage_router
 from runner.cli import usage
-from runner.errors import InvalidRequestError
+from runner.errors import InvalidRequestError, OfflineError
 from runner.ledger import AnswerRow, Budget, HoldRequest, Ledger, Price
 
 FIELDS = {
@@ -96,5 +96,9 @@ def test_the_command_shows_spent_and_avoided_without_a_server() -> None:
     table = CliRunner().invoke(app, [], catch_exceptions=False).output
     assert "0.000035" in table and "0.000007" in table
     assert "openrouter" in table and "alice" in table
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNNER_OFFLINE", "1")
+        with pytest.raises(OfflineError):
+            CliRunner().invoke(app, ["--reconcile"], catch_exceptions=False)
     shown = json.loads(CliRunner().invoke(app, ["--json"], catch_exceptions=False).output)
     assert shown["totals"]["requests"] == 2

@@ -77,6 +77,13 @@ def test_a_busy_machine_comes_last_when_busy_may_fall_over() -> None:
     assert order(decide(chat(), busy, [quote()], rules)) == ["openrouter", "local"]
 
 
+def test_a_busy_machine_keeps_its_place_when_busy_may_not_fall_over() -> None:
+    busy = BackendStatus("ready", "queue is full", cause="busy")
+    decision = decide(chat(), busy, [quote()], Rules())
+    assert order(decision) == ["local", "openrouter"]
+    assert "busy" not in decision.fallback_on
+
+
 @pytest.mark.parametrize(
     ("sort", "first"), [("price", "cheap"), ("latency", "quick"), ("throughput", "fast")]
 )

@@ -57,13 +57,25 @@ class ChatView {
 
   retry() { if (!this.session.isRunning) this.session.retry(); }
 
-  #send(text, images) {
+  async #send(text, images) {
     this.isStuck = true;
     const isNew = !this.session.conversation.messages.length;
-    if (!this.session.conversation.model) { notify("Choose a model first"); this.composer.set(text); return; }
+    if (!(await this.#hasModel())) { this.composer.set(text); return; }
     this.session.send(text, images).then(() => this.app.drawHistory());
     if (isNew) this.app.adopt(this.session);
     this.app.drawHistory();
+  }
+
+  /** Whether there is a model to ask; waits for the list when the page has only just been opened. */
+  async #hasModel() {
+    const { conversation } = this.session;
+    if (conversation.model) return true;
+    try {
+      await this.app.models();
+      this.#drawModels();
+      if (!conversation.model) notify("This server knows no model yet.");
+    } catch (error) { notify(error.message); }
+    return Boolean(conversation.model);
   }
 
   /** Make the turns in sight those of the conversation. */
