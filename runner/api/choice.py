@@ -112,17 +112,19 @@ async def open_choices(
     With a seed each answer has its own, counted up from it.
     """
     observation = edge.observe(wanted[0])
-    answers: list[Answer] = []
+    requests = [with_own_seed(item, index) for item in wanted for index in range(count)]
+    opening = [asyncio.ensure_future(edge.services.router.answer(one)) for one in requests]
     try:
-        for item in wanted:
-            for index in range(count):
-                answer = edge.services.router.answer(with_own_seed(item, index))
-                answers.append(await while_connected(request, answer))
+        await while_connected(request, asyncio.gather(*opening))
     except BaseException as error:
-        await asyncio.gather(*(answer.aclose() for answer in answers), return_exceptions=True)
+        for task in opening:
+            task.cancel()
+        for outcome in await asyncio.gather(*opening, return_exceptions=True):
+            if isinstance(outcome, Answer):
+                await outcome.aclose()
         observation.end(error)
         raise
-    return Choices(answers, observation)
+    return Choices([task.result() for task in opening], observation)
 
 
 def with_own_seed(wanted: GenerateRequest, index: int) -> GenerateRequest:

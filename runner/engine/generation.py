@@ -63,7 +63,9 @@ class Generation:
         model, params = compiler.model, submit.sampling
         guide = Guide(compiler, submit.constraint) if submit.constraint is not None else None
         chain = build_chain(model, params, params.seed or 0)
-        for token in sequence.tokens[-max(params.penalty_last_n, 0) :]:
+        sees_all = params.dry_multiplier > 0 or params.penalty_last_n < 0
+        num_seen = len(sequence.tokens) if sees_all else params.penalty_last_n
+        for token in sequence.tokens[max(0, len(sequence.tokens) - num_seen) :]:
             chain.accept(token)
         generation = cls(
             model,

@@ -45,9 +45,14 @@ class App {
       if (link.dataset.view === view) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
+    this.#closeSidebar();
+    this.drawHistory();
+  }
+
+  /** On a phone the conversations lie over the page. */
+  #closeSidebar() {
     const sidebar = document.getElementById("sidebar");
     if (sidebar.matches(":popover-open")) sidebar.hidePopover();
-    this.drawHistory();
   }
 
   /** Every model the server knows; remembered until something changes. */
@@ -65,8 +70,12 @@ class App {
     return (chosen ?? known.find((model) => model.runs === "local") ?? known.find((model) => model.runs === "hosted") ?? known[0])?.id;
   }
 
-  /** The conversation of an address, or a fresh one. */
+  /** The conversation of an address; without one the current, else a fresh one. */
   session(id) {
+    if (!id && this.current) {
+      if (this.current.conversation.messages.length) this.adopt(this.current);
+      return this.current;
+    }
     const running = this.sessions.get(id);
     if (running) return (this.current = running);
     const conversation = this.store.get(id) ?? newConversation(this.store.all()[0] ?? null);
@@ -76,7 +85,7 @@ class App {
     return this.current;
   }
 
-  /** A fresh conversation got its first question: give it an address. */
+  /** Give a conversation that has begun its address. */
   adopt(session) {
     this.sessions.set(session.conversation.id, session);
     history.replaceState(null, "", `#/chat/${session.conversation.id}`);
@@ -120,6 +129,7 @@ class App {
     on("export", () => download("hermes-conversations.json", exportJson(this.store.all())));
     on("import", () => this.#import());
     on("skip", (event) => { event.preventDefault(); this.main.focus(); });
+    this.history.addEventListener("click", (event) => { if (event.target.closest("a")) this.#closeSidebar(); });
     addEventListener("hashchange", () => this.route());
     addEventListener("keydown", (event) => this.#key(event));
     this.#applyTheme(this.#theme());
