@@ -1,0 +1,97 @@
+"""What the bundled model can do, asked through the server: the whole way from request to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+
+from scripts.train_tiny.held_out import Case, held_out
+from tests.serving import Server
+
+COUNT = int(os.environ.get("RUNNER_TEST_SKILLS", "40"))
+SEED = 2026
+AT_ONCE = 8
+
+
+async def answer(server: Server, cases: Sequence[Case], **more: Any) -> list[dict[str, Any]]:
+    """The assistant's message for every case, in order."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def ask(http: httpx.AsyncClient, case: Case) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": "hermes-tiny",
+            "temperature": 0,
+            "messages": list(case.messages),
+            "reasoning": {"enabled": case.thinking},
+            **more,
+        }
+        if case.tools:
+            body["tools"] = list(case.tools)
+        if case.schema is not None:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": case.schema},
+            }
+        async with gate:
+            reply = await http.post("/v1/chat/completions", json=body)
+        assert reply.status_code == 200, reply.text
+        message: dict[str, Any] = reply.json()["choices"][0]["message"]
+        return message
+
+    async with httpx.AsyncClient(base_url=server.origin, timeout=60) as http:
+        return await asyncio.gather(*(ask(http, case) for case in cases))
+
+
+def share_right(cases: Sequence[Case], messages: Sequence[dict[str, Any]]) -> float:
+    right = sum(case.check(message) for case, message in zip(cases, messages, strict=True))
+    return right / len(cases)
+
+
+@pytest.mark.parametrize(
+    ("skill", "floor"),
+    [
+        ("repeat", 0.95),
+        ("recall_system", 0.93),
+        ("tool_call", 0.93),
+        ("no_call", 0.88),
+        ("tool_response", 0.93),
+        ("thinking", 0.93),
+        ("json_mode", 0.88),
+    ],
+)
+async def test_skill_holds_through_the_server(
+    shared_server: Server, skill: str, floor: float
+) -> None:
+    cases = held_out(skill, COUNT, SEED)
+    assert share_right(cases, await answer(shared_server, cases)) >= floor
+
+
+async def test_required_call_always_satisfies_its_schema(shared_server: Server) -> None:
+    cases = held_out("tool_call", COUNT, SEED + 1)
+    messages = await answer(shared_server, cases, tool_choice="required")
+    for case, message in zip(cases, messages, strict=True):
+        schemas = {
+            tool["function"]["name"]: tool["function"]["parameters"] for tool in case.tools or ()
+        }
+        assert message["tool_calls"]
+        for call in message["tool_calls"]:
+            arguments = json.loads(call["function"]["arguments"])
+            jsonschema.validate(arguments, schemas[call["function"]["name"]])
+
+
+async def test_no_marker_ever_shows_in_the_content(shared_server: Server) -> None:
+    cases = [
+        case
+        for skill in ("tool_call", "thinking", "two_calls")
+        for case in held_out(skill, COUNT, SEED + 2)
+    ]
+    for message in await answer(shared_server, cases, temperature=1.0, seed=7):
+        for marker in ("<tool_call", "<think", "<|im_", "</tool", "</think", "<tool_"):
+            assert marker not in (message["content"] or "")
