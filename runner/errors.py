@@ -54,11 +54,13 @@ class InvalidRequestError(RunnerError):
 class ContextLengthError(InvalidRequestError):
     """The prompt has more tokens than the context holds."""
 
-    def __init__(self, num_prompt_tokens: int, num_context: int) -> None:
+    def __init__(
+        self, num_prompt_tokens: int, num_context: int, *, param: str = "messages"
+    ) -> None:
         super().__init__(
             f"the prompt has {num_prompt_tokens} tokens but the context holds {num_context}; "
             "shorten the prompt, set overflow, or serve the model with a larger --ctx",
-            param="messages",
+            param=param,
             code="context_length_exceeded",
         )
         self.num_prompt_tokens = num_prompt_tokens

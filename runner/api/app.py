@@ -1,6 +1,7 @@
 """The application: endpoints, keys, hosts and errors put together over the services.
 
-Owns the order of the layers around the endpoints. Every route but `/health` is behind the key.
+Owns the order of the layers around the endpoints: visitors, origins, keys, room. Every route but
+`/health` and the page's files is behind the key, whoever mounts it.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from runner import __version__
+from runner.config import ServerSettings
 from runner.services import Services
 
 from . import errors
@@ -20,6 +23,7 @@ from .completions import completions_router
 from .edge import Edge
 from .embeddings import embeddings_router
 from .health import health_router
+from .limits import Admission, Gate, KeyGuard, VisitorGuard, Visitors
 from .manage import manage_router
 from .models import models_router
 from .plan import plan_router
@@ -29,7 +33,9 @@ from .route_explain import explain_router
 from .tokens import tokens_router
 from .usage import usage_router
 
-OPEN_PATHS = frozenset({"/health"})
+METHODS = ("GET", "POST", "DELETE")
+SENT_HEADERS = ("Authorization", "X-Api-Key", "X-Request-Id", "X-Runner-Strict")
+READ_HEADERS = ("Retry-After", "X-Request-Id", "X-Runner-Served-By")
 
 
 def create_app(services: Services) -> FastAPI:
@@ -40,10 +46,6 @@ def create_app(services: Services) -> FastAPI:
         keys["default"] = server.api_key
     edge = Edge(services, Keyring(keys))
 
-    async def check_key(request: Request) -> None:
-        if request.url.path not in OPEN_PATHS:
-            edge.keyring.name_of(request)
-
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
@@ -53,11 +55,11 @@ def create_app(services: Services) -> FastAPI:
         title="hermes-runner",
         version=__version__,
         lifespan=lifespan,
-        dependencies=[Depends(check_key)],
         docs_url=None,
         redoc_url=None,
     )
     errors.install(app)
+    guard(app, server, edge.keyring)
     for make in (
         chat_router,
         completions_router,
@@ -81,3 +83,22 @@ def create_app(services: Services) -> FastAPI:
         )
     )
     return app
+
+
+def guard(app: FastAPI, server: ServerSettings, keyring: Keyring) -> None:
+    """Put the layers around the application; the last one added is the first one met.
+
+    The gate is kept as `app.state.gate`, for whoever ends the server.
+    """
+    app.state.gate = Gate(server.max_open_requests)
+    app.add_middleware(Admission, gate=app.state.gate)
+    app.add_middleware(KeyGuard, keyring=keyring)
+    if server.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=server.allowed_origins,
+            allow_methods=METHODS,
+            allow_headers=SENT_HEADERS,
+            expose_headers=READ_HEADERS,
+        )
+    app.add_middleware(VisitorGuard, visitors=Visitors.of(server))

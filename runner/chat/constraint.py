@@ -82,15 +82,16 @@ def _allow_calls(tools: Sequence[Tool], *, is_parallel: bool) -> Constraint:
 
 
 def _force_call(wish: Wish) -> Constraint:
-    """At least one call, at once or right after the thinking; more may follow if parallel."""
+    """A call at once, or right after the thinking: of a named tool one, else maybe more."""
     named = [tool for tool in wish.tools if tool.name == wish.tool_choice.name]
-    calls = _allow_calls(named or wish.tools, is_parallel=wish.is_parallel)
+    is_parallel = wish.is_parallel and not named
+    calls = _allow_calls(named or wish.tools, is_parallel=is_parallel)
     return replace(
         calls,
         trigger=THINK_END if wish.after_thinking else None,
         prefix=_lead(wish) + f"{CALL_OPEN}\n",
         repeat=False,
-        then=calls if wish.is_parallel else None,
+        then=calls if is_parallel else None,
     )
 
 

@@ -1,60 +1,128 @@
 """`runner chat`: talk in the terminal, or one prompt and one answer.
 
-Owns the terminal's side; the answer comes through the same router as the API's.
+Owns the loop and the terminal's side; the answer comes through the same router as the API's.
+Invariant: every answer is closed, and Ctrl-C stops the answer, not the program.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
     from runner.services import Services
-    from runner.types import Message
+    from runner.types import Tool
+
+    from .conversation import Conversation
 
 
 def command(
-    model: Annotated[str | None, typer.Argument(help="Model to talk to.")] = None,
-    prompt: Annotated[str | None, typer.Argument(help="One prompt; answers and exits.")] = None,
-    system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
-    offline: Annotated[bool | None, typer.Option("--offline", help="Stay offline.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Model to talk to; the prompt, if --model is given.")
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Argument(help="One prompt: answer it and exit. Piped text is added.")
+    ] = None,
+    named: Annotated[str | None, typer.Option("-m", "--model", help="Model to talk to.")] = None,
+    system: Annotated[str | None, typer.Option("-s", "--system", help="System prompt.")] = None,
+    think: Annotated[
+        bool | None, typer.Option("--think/--no-think", help="Think before answering, or not.")
+    ] = None,
+    show_thinking: Annotated[
+        bool, typer.Option("--show-thinking", help="Leave the thinking on the screen.")
+    ] = False,
+    route: Annotated[
+        Literal["auto", "local", "hosted"], typer.Option(help="Where the answer may come from.")
+    ] = "auto",
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens of one answer.")
+    ] = None,
+    tools: Annotated[
+        Path | None, typer.Option(help="JSON list of tools the model may call; you answer them.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Do not say who answers.")] = False,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print the one answer as JSON, with its route.")
+    ] = False,
+    offline: Annotated[
+        bool | None, typer.Option("--offline", help="Open no outgoing connection at all.")
+    ] = None,
 ) -> None:
-    """Talk to a model in the terminal."""
-    import asyncio
-
-    piped = None if sys.stdin.isatty() else sys.stdin.read().strip()
+    """Talk to a model in the terminal, or get one answer: cat FILE | runner chat -m MODEL PROMPT"""
+    if named is not None:
+        if prompt is not None:
+            raise typer.BadParameter("beside --model there is only the prompt; put it in quotes")
+        model, prompt = named, model
+    is_piped = not sys.stdin.isatty()
+    piped = sys.stdin.read().strip() if is_piped else ""
     text = "\n\n".join(part for part in (prompt, piped) if part)
-    asyncio.run(_run(model, text or None, system, offline))
+    if not text and (is_piped or json_):
+        raise typer.BadParameter("there is no prompt; give one, or pipe text in")
+
+    from .conversation import Conversation
+
+    start = Conversation(
+        model or "", system, think, route, max_tokens=max_tokens, tools=_tools(tools)
+    )
+    _talk(start, text, as_json=json_, show_thinking=show_thinking, quiet=quiet, offline=offline)
 
 
-async def _run(
-    model: str | None, prompt: str | None, system: str | None, offline: bool | None
+def _talk(
+    start: Conversation,
+    text: str,
+    *,
+    as_json: bool,
+    show_thinking: bool,
+    quiet: bool,
+    offline: bool | None,
 ) -> None:
+    from .background import Background
+    from .screen import open_screen
+    from .talk import Talk, say
+
+    screen = open_screen(show_thinking=show_thinking)
+    with Background() as background:
+        services = background.run(_open(offline))
+        try:
+            start.model = _choose(services, start.model)
+            talk = Talk(services, start, background, screen, say=(lambda _: None) if quiet else say)
+            if as_json:
+                talk.print_json(text)
+            elif text:
+                talk.answer_once(text)
+            else:
+                talk.converse()
+        except BrokenPipeError:
+            _forget_output()
+            raise typer.Exit(1) from None
+        finally:
+            background.run(services.stop())
+
+
+def _tools(path: Path | None) -> tuple[Tool, ...]:
+    if path is None:
+        return ()
+    from .tool_file import read_tools
+
+    return read_tools(path)
+
+
+async def _open(offline: bool | None) -> Services:
     from runner.config import load
     from runner.services import build
-    from runner.types import Message
 
     services = build(load({"offline": offline}).settings)
-    history: list[Message] = [Message("system", system)] if system else []
-    try:
-        chosen = _choose(services, model)
-        if prompt is not None:
-            await _answer(services, chosen, [*history, Message("user", prompt)])
-            return
-        typer.echo(f"{chosen} answers on this machine; an empty line or Ctrl-D ends.")
-        while text := _ask():
-            history.append(Message("user", text))
-            history.append(await _answer(services, chosen, history))
-    finally:
-        await services.stop()
+    await services.start()
+    return services
 
 
-def _choose(services: Services, model: str | None) -> str:
+def _choose(services: Services, model: str) -> str:
     from runner.errors import NotInstalledError
 
-    if model is not None:
+    if model:
         return services.shelf.model_id(model)
     default = services.default_model()
     if default is None:
@@ -62,31 +130,8 @@ def _choose(services: Services, model: str | None) -> str:
     return default.id
 
 
-def _ask() -> str:
-    try:
-        return input("> ").strip()
-    except EOFError:
-        return ""
+def _forget_output() -> None:
+    """The reader of the pipe is gone; what is still buffered goes nowhere."""
+    import os
 
-
-async def _answer(services: Services, model: str, messages: list[Message]) -> Message:
-    from runner.types import ChatPrompt, GenerateRequest, Message, TextDelta
-
-    request = GenerateRequest(
-        id="chat",
-        model=model,
-        prompt=ChatPrompt(tuple(messages)),
-        sampling=services.sampling_defaults(model),
-    )
-    answer = await services.router.answer(request)
-    text = ""
-    try:
-        async for event in answer.events:
-            if isinstance(event, TextDelta):
-                text += event.text
-                typer.echo(event.text, nl=False)
-                sys.stdout.flush()
-    finally:
-        await answer.aclose()
-    typer.echo()
-    return Message("assistant", text)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

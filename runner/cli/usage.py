@@ -24,6 +24,9 @@ def command(
     reconcile: Annotated[
         bool, typer.Option(help="First ask providers what uncertain answers really cost.")
     ] = False,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw money spent and avoided, day by day.")
+    ] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show tokens, money spent and money avoided."""
@@ -36,7 +39,7 @@ def command(
     if json_:
         typer.echo(json.dumps(usage_json(report)))
         return
-    for line in _table(report):
+    for line in _picture(report) if plot else _table(report):
         typer.echo(line)
 
 
@@ -87,6 +90,27 @@ def _table(report: UsageReport) -> list[str]:
         lines += [_line(row.name or "(none)", _cells(row), width) for row in rows]
         lines.append("")
     return [*lines, _line("total", _cells(report.totals), width)]
+
+
+def _picture(report: UsageReport) -> list[str]:
+    """A bar for what was spent and one for what was avoided, per day."""
+    from shutil import get_terminal_size
+
+    from .bar import bar
+
+    if not report.by_day:
+        return ["nothing has been answered yet"]
+    most = max(max(day.cost_usd, day.cost_avoided_usd) for day in report.by_day)
+    room = max(10, min(get_terminal_size().columns, 100) - 34)
+    lines = []
+    for day in report.by_day:
+        for name, label, usd in (
+            (day.name or "", "spent", day.cost_usd),
+            ("", "avoided", day.cost_avoided_usd),
+        ):
+            lines.append(f"{name:<10}  {label:<7}  {bar(usd, most, room):<{room}}  ${usd:.6f}")
+    totals = report.totals
+    return [*lines, "", f"${totals.cost_usd:.6f} spent, ${totals.cost_avoided_usd:.6f} avoided"]
 
 
 def _cells(row: UsageRow) -> tuple[str, ...]:

@@ -53,10 +53,9 @@ class GrammarCompiler:
         """A matcher at the start of the grammar. Raises InvalidRequestError."""
         tokenizer = self.prepare()
         try:
-            matcher = llguidance.LLMatcher(
-                tokenizer, self._grammar(constraint), log_level=0, limits=LIMITS
-            )
-        except ValueError as error:
+            grammar = self._grammar(constraint)
+            matcher = llguidance.LLMatcher(tokenizer, grammar, log_level=0, limits=LIMITS)
+        except Exception as error:  # the GBNF reader raises many kinds, even plain ones
             raise _refusal(constraint, str(error)) from None
         if matcher.is_error():
             raise _refusal(constraint, matcher.get_error())

@@ -40,7 +40,7 @@ def build_chain(model: Model, params: SamplingParams, seed: int) -> SamplerChain
             params.dry_multiplier,
             params.dry_base,
             params.dry_allowed_length,
-            params.dry_penalty_last_n,
+            params.dry_penalty_last_n if params.dry_penalty_last_n >= 0 else model.context_length,
         )
         chain.add_dry(model, settings, _DRY_BREAKERS)
     if params.temperature == 0:

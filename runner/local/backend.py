@@ -156,7 +156,8 @@ class LocalBackend:
                 num_deaths += 1
                 self._quarantine.after_death(request, num_deaths)
             except EngineRefusalError as refusal:
-                raise translate(refusal) from None
+                is_chat = isinstance(request.prompt, ChatPrompt)
+                raise translate(refusal, None if is_chat else "prompt") from None
 
     async def _begin(
         self, request: GenerateRequest, engine: EngineProcess, call: Call | None
@@ -382,8 +383,9 @@ def new_call_id() -> str:
 def translate(refusal: EngineRefusalError, param: str | None = None) -> RunnerError:
     """The error of our tree that the engine's refusal names."""
     if refusal.kind == "context_length":
-        return ContextLengthError(*refusal.numbers)
+        num_prompt, num_context = refusal.numbers
+        return ContextLengthError(num_prompt, num_context, param=param or "messages")
     if refusal.kind.startswith("invalid:"):
         named = refusal.kind.removeprefix("invalid:") or None
-        return InvalidRequestError(str(refusal), param=param or named)
+        return InvalidRequestError(str(refusal), param=named or param)
     return EngineError(str(refusal))

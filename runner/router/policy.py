@@ -157,6 +157,16 @@ def _strict_faults(request: GenerateRequest, quote: Quote) -> tuple[str, ...]:
     )
 
 
+def why_not_here(decision: Decision) -> tuple[str, ...]:
+    """Why this machine may not answer; empty where it may."""
+    return tuple(
+        f"{LOCAL}: {reason}"
+        for entry in decision.rejected
+        if entry.backend == LOCAL
+        for reason in entry.reasons
+    )
+
+
 def no_route(decision: Decision, alternatives: tuple[str, ...] = ()) -> RunnerError:
     """The error for a decision without choices, with every reason and what it would have cost."""
     for entry in decision.rejected:

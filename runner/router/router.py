@@ -15,7 +15,7 @@ from runner.ledger import Call
 from runner.types import Event, GenerateRequest
 
 from .journey import Journey
-from .policy import Decision, Rules, decide, no_route
+from .policy import Decision, Rules, decide, no_route, why_not_here
 from .record import RouteRecord
 from .seam import Hooks, HostedBackend
 
@@ -108,6 +108,7 @@ class Router:
             raise no_route(decision, self._hooks.alternatives(request))
         call = Call(request.id, self._rules.max_attempts, self._hooks.clock)
         record = RouteRecord(decision, call, request.model, served_by=decision.choices[0].backend)
+        record.reasons.extend(why_not_here(decision))
         journey = Journey(request, record, self._backends, self._rules, self._hooks).events()
         first = asyncio.create_task(_first_of(journey))
         answer = Answer(record, journey, first)

@@ -44,7 +44,7 @@ class MoneyView {
         tile("Spent", usd(all.cost_usd ?? 0), `${count(all.requests ?? 0)} answers`),
         tile("Avoided", usd(all.cost_avoided_usd ?? 0), "answered here instead"),
         tile("Reserved", usd(all.cost_reserved_usd ?? 0), "held while answers run"),
-        tile("Uncertain", usd(all.cost_uncertain_usd ?? 0), "not settled by the provider"),
+        tile("Uncertain", usd(all.cost_uncertain_usd ?? 0), "not yet settled"),
         tile("Tokens", count((all.prompt_tokens ?? 0) + (all.completion_tokens ?? 0)), `${count(all.completion_tokens ?? 0)} of them written`)),
       h("section", { class: "block" }, h("h2", { text: "By day" }), days(usage)),
       h("div", { class: "columns" }, TABLES.map(([field, name, title]) => table(title, usage[field] ?? [], name))));
@@ -90,7 +90,7 @@ function tile(name, value, hint) {
 
 function table(title, rows, dimension) {
   const top = Math.max(1e-12, ...rows.map((row) => (row.cost_usd ?? 0) + (row.cost_avoided_usd ?? 0)));
-  const head = [title, "Answers", "Spent", "Avoided"];
+  const head = ["Name", "Answers", "Spent", "Avoided"];
   return h("section", { class: "block" }, h("h2", { text: title }), rows.length ? h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": title },
     h("table", { class: "wide-table" }, h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col", text })))),
       h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, nameOf(row, dimension) || "no key", share(row, top)),
