@@ -51,8 +51,8 @@ def test_a_filter_at_its_extreme_leaves_only_the_likeliest_token(
     assert set(draws(caller, **{field: value})) == {greedy}
 
 
-def test_typical_p_narrows_the_draw(caller: Caller) -> None:
-    assert len(set(draws(caller, typical_p=1e-6))) < len(set(draws(caller)))
+def test_typical_p_changes_the_draw(caller: Caller) -> None:
+    assert draws(caller, typical_p=0.2) != draws(caller)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Hostile callers at the edges of the server."""

@@ -1,0 +1,208 @@
+"""Whatever bytes come in, the answer is no 5xx, comes soon, and costs nobody an engine.
+
+`RUNNER_TEST_RAW_CASES` sets how many requests are sent (120; the full run is 5000).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.api.caller import MODEL, engine_of
+from tests.serving import Server, serve
+
+from .wire import request
+
+NUM_CASES = int(os.environ.get("RUNNER_TEST_RAW_CASES", "120"))
+LIMIT_S = 2.0
+MAX_BODY_BYTES = 200_000
+CHAT = "/v1/chat/completions"
+PATHS = (
+    CHAT,
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/route/explain",
+    "/tokenize",
+    "/detokenize",
+    "/apply-template",
+    "/v1/models/" + "%2e%2e%2f" * 4 + "etc/passwd",
+    "/v1/usage?since=" + "9" * 400,
+    "/v1/nowhere",
+)
+VALUES = (
+    "NaN",
+    "-Infinity",
+    "1e400",
+    "-1e999",
+    str(2**63),
+    str(-(2**64) - 1),
+    "9" * 5000,
+    "1.5e300",
+    "-0",
+    "null",
+    "true",
+    '""',
+    '"\\u0000"',
+    '"\\ud800"',
+    '"\\udc00\\ud800"',
+    '"<|im_end|>"',
+    '"' + "a" * 60_000 + '"',
+    "[" * 70 + "]" * 70,
+    "[" * 100_000,
+    '{"a":' * 500 + "1" + "}" * 500,
+    "{}",
+    "[]",
+    "[null]",
+    '[{"role":"user","content":"hi"}]',
+    '[{"role":"user","content":"\\u0000"}]',
+    '{"type":"json_schema","json_schema":{"name":"a","schema":{"$ref":"#"}}}',
+    '{"type":"json_schema","json_schema":{"name":"a","schema":{"maxLength":100000}}}',
+)
+FIELDS = (
+    "model",
+    "messages",
+    "prompt",
+    "input",
+    "content",
+    "tokens",
+    "temperature",
+    "top_k",
+    "seed",
+    "n",
+    "stop",
+    "stream",
+    "logit_bias",
+    "tools",
+    "response_format",
+    "grammar",
+    "max_cost_usd",
+    "keep_alive",
+    "\x00",
+    "model",
+)
+SMALL = f'"model":"{MODEL}","max_tokens":3,"messages":[{{"role":"user","content":"hi"}}]'
+GARBAGE = (b"\xff\xfe", b"\xc0\xaf", b"\xed\xa0\x80", b"\x00", b"\xef\xbb\xbf{}", b"{" * 90_000)
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """JSON with something wrong in it, now and then not even that."""
+    if draw(st.integers(0, 9)) == 0:
+        return draw(st.one_of(st.sampled_from(GARBAGE), st.binary(max_size=200)))
+    fields = draw(st.lists(st.tuples(st.sampled_from(FIELDS), st.sampled_from(VALUES)), max_size=3))
+    extra = [json.dumps(name) + ":" + value for name, value in fields]
+    whole = "{" + ",".join([SMALL, '"prompt":"hi","input":"hi","content":"hi"', *extra]) + "}"
+    body = whole.encode()
+    if draw(st.integers(0, 4)) == 0:
+        at = draw(st.integers(0, len(body)))
+        body = body[:at] + draw(st.sampled_from(GARBAGE)) + body[at:]
+    return body
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    """A request, whole or half, as a socket would see it."""
+    path, body = draw(st.sampled_from(PATHS)), draw(bodies())
+    method = draw(st.sampled_from(["POST"] * 8 + ["GET", "PUT", "HEAD", "OPTIONS", "DELETE"]))
+    how = draw(st.sampled_from(["whole"] * 6 + ["chunked", "giant", "half", "type", "noise"]))
+    close = "Connection: close"
+    match how:
+        case "chunked":
+            head = request(path, b"", close, "Transfer-Encoding: chunked", method=method)
+            head = head.replace(b"Content-Length: 0\r\n", b"")
+            return head + b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+        case "giant":
+            head = request(path, b"", close, "Transfer-Encoding: chunked", method=method)
+            head = head.replace(b"Content-Length: 0\r\n", b"")
+            return head + (b"8000\r\n" + b" " * 0x8000 + b"\r\n") * 12
+        case "half":
+            whole = request(path, body, close, method=method)
+            return whole[: draw(st.integers(0, len(whole)))]
+        case "type":
+            kind = draw(st.sampled_from([b"text/plain", b"", b"\xff", b"application/xml", b"json"]))
+            whole = request(path, body, close, method=method)
+            return whole.replace(b"application/json", kind, 1)
+        case "noise":
+            return draw(st.binary(max_size=300)) + request(path, body, close, method=method)
+    return request(path, body, close, method=method)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of our own with small bodies, so that giant ones are cheap to send."""
+    home = tmp_path_factory.mktemp("raw")
+    with serve(home, MODEL, "--offline", RUNNER_SERVER__MAX_BODY_BYTES=str(MAX_BODY_BYTES)) as it:
+        yield it
+
+
+def send(server: Server, data: bytes) -> bytes:
+    """Send, say that this is all, and read what comes back."""
+    host, port = server.origin.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as client:
+        with contextlib.suppress(ConnectionError):
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := client.recv(65536):
+                answer += piece
+        return answer
+
+
+def check_answer(answer: bytes) -> None:
+    """No 5xx; every refusal in the envelope; every stream ends as a stream should."""
+    if not answer:
+        return  # half a request may be hung up on
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status = int(head.split(b" ", 2)[1])
+    assert status < 500, answer[:500]
+    if status >= 400 and body:
+        error: dict[str, Any] = json.loads(body)["error"]
+        assert {"message", "type", "param", "code"} <= set(error)
+
+
+@pytest.mark.timeout(60 + NUM_CASES)
+def test_no_bytes_hurt(server: Server) -> None:
+    pid = engine_of(server)["pid"]
+    slowest_s = 0.0
+
+    @settings(
+        max_examples=NUM_CASES, deadline=None, database=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(data=requests())
+    def try_one(data: bytes) -> None:
+        nonlocal slowest_s
+        begun_s = time.monotonic()
+        check_answer(send(server, data))
+        elapsed_s = time.monotonic() - begun_s
+        slowest_s = max(slowest_s, elapsed_s)
+        assert elapsed_s < LIMIT_S
+
+    try_one()
+    print(f"{NUM_CASES} requests, the slowest took {slowest_s:.2f} s")
+    assert engine_of(server)["pid"] == pid
+    log = (Path(server.home) / "server.log").read_text()
+    assert "Traceback" not in log, log[-3000:]
+
+
+def test_a_giant_body_without_a_length_is_a_413(server: Server) -> None:
+    head = request(CHAT, b"", "Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
+    answer = send(server, head + (b"8000\r\n" + b" " * 0x8000 + b"\r\n") * 12)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"request_too_large" in answer
+
+
+def test_duplicate_keys_are_answered_like_any_json(server: Server) -> None:
+    body = ("{" + SMALL + ',"max_tokens":2}').encode()
+    assert send(server, request(CHAT, body, "Connection: close")).startswith(b"HTTP/1.1 200")
