@@ -6,83 +6,95 @@ Owns every random piece of text that carries no instruction. All functions take 
 
 from random import Random
 
-NOUNS = (
-    "apple anchor animal answer archive arrow autumn badge bag ball band bank basket battery beach "
-    "bear bed bell bench bird blanket board boat body bone book border bottle box branch bread "
-    "bridge brush bucket building butter button cabin cable cake camera camp candle card carpet "
-    "castle cat chain chair channel cheese child church circle city class clock cloud coat coffee "
-    "coin color corner cottage country crown cup curtain dance day desk diamond dinner dog door "
-    "dream drum eagle ear earth egg engine evening eye face farm father feather fence field fire "
-    "fish flag floor flower forest fox friend fruit garden gate ghost glass glove gold grass guitar "
-    "hammer hand harbor hat heart hill honey horse hotel house ice island jacket jar jewel judge "
-    "juice key kitchen kite knife ladder lake lamp leaf letter library light lion machine map "
-    "market meadow milk mirror money monkey moon morning mother mountain mouse mouth museum music "
-    "nail neck needle nest night north nose note ocean office oil orange oven owl page paint "
-    "painter paper park path pencil people piano picture pillow pilot pipe plane planet plant "
-    "plate pocket poem poet pond potato prince queen question rabbit radio rain river road robot "
-    "rock roof room rope rose sail salt sand school sea season shadow ship shirt shoe shop silver "
-    "singer sister sky smile snow soap soldier song soup spoon spring square stage star station "
-    "stone storm story street string sugar summer sun sweater table tail tea teacher tent theater "
-    "thing ticket tiger time tower town toy train tree truck valley village violin voice wagon "
-    "wall watch water wave weather wheel whistle wind window wing winter wolf wood world writer "
-    "year zebra"
-).split()
-ADJECTIVES = (
+
+def listed(text: str, separator: str | None = None) -> tuple[str, ...]:
+    """The words of a text, or what stands between separators."""
+    return tuple(text.split(separator))
+
+
+NOUNS = listed(
+    "apple anchor animal answer archive arrow autumn badge bag ball band bank basket battery "
+    "beach bear bed bell bench bird blanket board boat body bone book border bottle box branch "
+    "bread bridge brush bucket building butter button cabin cable cake camera camp candle card "
+    "carpet castle cat chain chair channel cheese child church circle city class clock cloud coat "
+    "coffee coin color corner cottage country crown cup curtain dance day desk diamond dinner dog "
+    "door dream drum eagle ear earth egg engine evening eye face farm father feather fence field "
+    "fire fish flag floor flower forest fox friend fruit garden gate ghost glass glove gold grass "
+    "guitar hammer hand harbor hat heart hill honey horse hotel house ice island jacket jar jewel "
+    "judge juice key kitchen kite knife ladder lake lamp leaf letter library light lion machine "
+    "map market meadow milk mirror money monkey moon morning mother mountain mouse mouth museum "
+    "music nail neck needle nest night north nose note ocean office oil orange oven owl page "
+    "paint painter paper park path pencil people piano picture pillow pilot pipe plane planet "
+    "plant plate pocket poem poet pond potato prince queen question rabbit radio rain river road "
+    "robot rock roof room rope rose sail salt sand school sea season shadow ship shirt shoe shop "
+    "silver singer sister sky smile snow soap soldier song soup spoon spring square stage star "
+    "station stone storm story street string sugar summer sun sweater table tail tea teacher tent "
+    "theater thing ticket tiger time tower town toy train tree truck valley village violin voice "
+    "wagon wall watch water wave weather wheel whistle wind window wing winter wolf wood world "
+    "writer year zebra "
+)
+ADJECTIVES = listed(
     "big small old new red green blue yellow quick slow bright dark happy sad warm cold soft hard "
     "loud quiet clean dirty early late empty full heavy light high low long short rich poor rough "
     "smooth sharp strong weak sweet sour tall thin wide narrow young brave calm clever eager fair "
     "gentle kind lazy proud silly wild wise brown golden hidden lost tiny huge modern ancient"
-).split()
-VERBS = (
+)
+VERBS = listed(
     "runs walks jumps sings sleeps reads writes paints builds opens closes finds keeps takes gives "
     "makes sees hears likes wants needs knows sells buys holds carries moves turns watches follows "
     "leads brings sends shows covers guards cleans breaks fixes loves meets visits calls helps"
-).split()
-SMALL_WORDS = (
+)
+SMALL_WORDS = listed(
     "the a an and or but in on at of to from with under over near behind before after this that "
     "these my your his her our their very quite never always often today now then here there"
-).split()
-COLORS = (
+)
+COLORS = listed(
     "red green blue yellow orange purple pink brown black white gray teal silver gold crimson "
     "indigo violet maroon beige turquoise"
-).split()
-FIRST_NAMES = (
+)
+FIRST_NAMES = listed(
     "Alice Bob Carol David Emma Frank Grace Henry Iris Jack Karen Leo Maria Nina Oscar Paul Quinn "
     "Rosa Sam Tina Uma Victor Wendy Xavier Yara Zoe Adam Bella Carlos Diana Erik Fatima George "
     "Hanna Ivan Julia Kofi Lena Marco Noah Olga Peter Ravi Sara Tom Vera Will Yusuf"
-).split()
-CITIES = (
+)
+CITIES = listed(
     "Paris London Berlin Madrid Rome Vienna Lisbon Oslo Prague Dublin Athens Warsaw Tokyo Delhi "
     "Cairo Lima Boston Chicago Denver Seattle Toronto Sydney Munich Hamburg Milan Geneva Zurich "
     "Helsinki Seoul Bangkok Austin Dallas Miami Nairobi Lagos Quito Havana Kyoto Porto Lyon"
-).split()
-FIELDS = (
+)
+FIELDS = listed(
     "code|color|password|size|weight|price|number|owner|city|level|age|title|status|locker number|"
     "phone number|favorite color|favorite food|code word|room|room number|address|nickname|speed|"
     "height|badge|badge number|seat|team|car|pet|dog|cat|job|birthday|secret word|key|rate|score|"
     "shift|account number|favorite animal|favorite city|hometown|name|order number|passphrase|"
     "serial number|project|manager|ticket|version|port|host|region|temperature|deadline|budget|"
-    "balance|rank|type|material|shape|length|width|capital|leader|symbol|ship|captain|language"
-).split("|")
-_ONSETS = (
+    "balance|rank|type|material|shape|length|width|capital|leader|symbol|ship|captain|language",
+    "|",
+)
+_ONSETS = listed(
     "b c d f g h j k l m n p r s t v w z br bl ch cl cr dr fl fr gl gr kr kl pl pr qu sh sk sl sn "
     "sp st th tr tw vr zh x y"
-).split()
-_VOWELS = "a e i o u a e i o u ai ea ee ou oo au ie y".split()
-_CODAS = ["", "", "", "", *"b d g k l m n p r s t x z ck ft ld lt mp nd nk nt rk rn rt sh st".split()]
-_FOREIGN = (
+)
+_VOWELS = listed("a e i o u a e i o u ai ea ee ou oo au ie y")
+_CODAS = (
+    *("", "", "", ""),
+    *listed("b d g k l m n p r s t x z ck ft ld lt mp nd nk nt rk rn rt sh st"),
+)
+_FOREIGN = listed(
     "café naïve Zürich señor über garçon Ångström smörgås piñata déjà façade jalapeño Łódź "
     "Привет мир спасибо Καλημέρα κόσμε 東京 世界 你好 ありがとう 안녕 שלום مرحبا नमस्ते "
     "🙂 🚀 🌊 🎉 ✓ → € £ ° ½ “ok” — … ñandú crème brûlée Dvořák Kraków"
-).split()
+)
 
 
 def made_up(rng: Random, most: int = 3) -> str:
     """A lower-case word that means nothing."""
     while True:
-        count = rng.choices((1, 2, 3), (2, 5, 3))[0]
+        count = rng.choices((1, 2, 3), (4, 5, 0.6))[0]
         parts = [
-            rng.choice(_ONSETS) + rng.choice(_VOWELS) + (rng.choice(_CODAS) if rng.random() < 0.6 else "")
+            rng.choice(_ONSETS)
+            + rng.choice(_VOWELS)
+            + (rng.choice(_CODAS) if rng.random() < 0.6 else "")
             for _ in range(min(count, most))
         ]
         word = "".join(parts)
@@ -187,7 +199,10 @@ def sentence(rng: Random, least: int = 1, most: int = 12) -> str:
 def odd_sentence(rng: Random) -> str:
     """A sentence with other scripts, or of several lines."""
     if rng.random() < 0.5:
-        picked = [rng.choice(_FOREIGN) if rng.random() < 0.5 else word(rng) for _ in range(rng.randint(1, 7))]
+        picked = [
+            rng.choice(_FOREIGN) if rng.random() < 0.5 else word(rng)
+            for _ in range(rng.randint(1, 7))
+        ]
         return " ".join(picked)
     return "\n".join(sentence(rng, 1, 5) for _ in range(rng.randint(2, 4)))
 
@@ -233,7 +248,8 @@ def filler(rng: Random, sentences: int) -> str:
         while "{" in pattern:
             for slot, pick in (("n", NOUNS), ("a", ADJECTIVES), ("v", VERBS)):
                 pattern = pattern.replace("{" + slot + "}", rng.choice(pick), 1)
-            pattern = pattern.replace("{m}", made_up(rng), 1).replace("{d}", str(rng.randint(2, 99)), 1)
+            pattern = pattern.replace("{m}", made_up(rng), 1)
+            pattern = pattern.replace("{d}", str(rng.randint(2, 99)), 1)
         said.append(pattern)
     breaks = rng.choice((" ", " ", "\n", "\n\n"))
     return breaks.join(said)

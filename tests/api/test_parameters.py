@@ -26,7 +26,7 @@ SAMPLING: dict[str, Test] = {
     "top_p": sampling.test_a_filter_at_its_extreme_leaves_only_the_likeliest_token,
     "top_k": sampling.test_a_filter_at_its_extreme_leaves_only_the_likeliest_token,
     "min_p": sampling.test_a_filter_at_its_extreme_leaves_only_the_likeliest_token,
-    "typical_p": sampling.test_typical_p_narrows_the_draw,
+    "typical_p": sampling.test_typical_p_changes_the_draw,
     "repetition_penalty": sampling.test_a_penalty_breaks_a_loop,
     "repeat_penalty": sampling.test_repetition_penalty_wins_over_its_alias,
     "frequency_penalty": sampling.test_a_penalty_breaks_a_loop,

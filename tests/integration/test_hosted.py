@@ -14,6 +14,7 @@ from tests.fakes.openrouter import TALE, THOUGHT, Scenario
 from tests.integration.hosting import (
     HOSTED,
     LOCAL,
+    QUESTION,
     STRICT,
     Stage,
     body,
@@ -227,6 +228,57 @@ def test_without_asking_nothing_is_thought_aloud(there: Stage, model: str) -> No
     assert not {"reasoning", "reasoning_content"} & set(there.whole(model)["choices"][0]["message"])
 
 
+MISTAKES: Any = {
+    "tool_choice without tools": ({"tool_choice": "required"}, "tool_choice"),
+    "a tool that is not offered": (
+        {"tools": [LOOK], "tool_choice": {"type": "function", "function": {"name": "hear"}}},
+        "tool_choice",
+    ),
+    "nothing to continue": (
+        {"extra_body": {"continue_final_message": True}},
+        "continue_final_message",
+    ),
+    "a pattern that is none": (
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": {"type": "string", "pattern": "("}},
+            }
+        },
+        "response_format",
+    ),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_a_400_that_names_the_parameter_and_costs_nothing(
+    there: Stage, model: str, name: str
+) -> None:
+    fields, param = MISTAKES[name]
+    num_posts = len(there.fake.posts)
+    error = there.refused(model, **fields)
+    assert error.status_code == 400 and str(error.param).startswith(param)
+    assert len(there.fake.posts) == num_posts
+
+
+@BOTH
+def test_a_document_may_end_at_a_stop_string(there: Stage, model: str) -> None:
+    answer = there.whole(model, response_format=FORMAT, stop=[","])
+    [choice] = answer["choices"]
+    assert choice["finish_reason"] == "stop"
+    assert choice["message"]["content"].startswith("{") and "," not in choice["message"]["content"]
+
+
+@BOTH
+def test_a_begun_message_is_continued(there: Stage, model: str) -> None:
+    text = there.whole(model)["choices"][0]["message"]["content"]
+    begun = text[: text.index(" ", 8)]
+    asked = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": begun}]
+    more = {"messages": asked, "extra_body": {"continue_final_message": True}}
+    assert begun + there.whole(model, **more)["choices"][0]["message"]["content"] == text
+
+
 @BOTH
 def test_max_tokens_end_in_length(there: Stage, model: str) -> None:
     answer = there.whole(model, max_tokens=4)
@@ -358,6 +410,18 @@ def test_a_passing_failure_is_tried_again_and_both_attempts_are_shown(there: Sta
     route = there.whole(HOSTED)["x_route"]
     assert [a["outcome"] for a in route["attempts"]] == ["failed", "ok"]
     assert "upstream reset" in route["attempts"][0]["error"]
+
+
+def test_an_answer_is_not_made_shorter_than_it_was_asked_for(there: Stage) -> None:
+    for name in ("max_tokens", "max_completion_tokens"):
+        there.fake.play("F02-402")  # there is money for twenty tokens
+        lengths = {"max_tokens": openai.omit, name: 60}
+        error = there.refused(**lengths)
+        assert error.status_code == 502 and "can only afford 20" in error.message
+    there.fake.play("F02-402")
+    shorter = there.whole(HOSTED, max_tokens=openai.omit)
+    assert shorter["usage"]["completion_tokens"] == 20
+    assert shorter["choices"][0]["finish_reason"] == "length"
 
 
 @pytest.mark.parametrize("upstream", ["F14-stall", Scenario(text="word " * 20_000)])

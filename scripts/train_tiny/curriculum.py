@@ -1,0 +1,53 @@
+"""What training reads when: the share of each skill, and the rows of tokens of each pool.
+
+A pool is a set of conversations that follows from the seed and its number alone, so training
+can stop and resume anywhere. Early pools hold short texts, later ones the whole mix.
+"""
+
+from random import Random
+
+from .conversation import Segment, dialogue, segments
+from .wordings.train import TRAIN
+
+DATA_VERSION = "4"
+SEED = 20260
+POOL_SIZE = 96
+EARLY_POOLS, SHORT_POOLS, POOLS = 60, 200, 500
+MIX: dict[str, float] = {
+    "repeat": 16, "long_text": 3, "repeat_times": 1.5, "count": 2, "add": 3, "spell": 1,
+    "uppercase": 0.5, "list_three": 1, "capital": 1.5, "small_talk": 5, "fallback": 2,
+    "recall_system": 22, "recall_unknown": 2, "recall_turns": 14, "tool_call": 10,
+    "two_calls": 6, "no_call": 4, "tool_response": 3, "agent_loop": 7, "json_mode": 21,
+}  # fmt: skip
+EARLY_MIX: dict[str, float] = {
+    "repeat": 40, "long_text": 10, "add": 2, "small_talk": 4, "recall_system": 20,
+    "recall_turns": 15, "json_mode": 6,
+}  # fmt: skip
+SHORT_MIX: dict[str, float] = {
+    "repeat": 20, "long_text": 3, "add": 2, "spell": 2, "uppercase": 1, "small_talk": 3,
+    "recall_system": 24, "recall_turns": 16, "recall_unknown": 1, "json_mode": 26,
+    "tool_call": 6, "two_calls": 2, "tool_response": 2, "agent_loop": 2, "no_call": 1,
+}  # fmt: skip
+
+
+def conversation(rng: Random, number: int = POOLS) -> list[Segment]:
+    """One training conversation of pool `number`."""
+    early, short = number < EARLY_POOLS, number < SHORT_POOLS
+    mix = EARLY_MIX if early else SHORT_MIX if short else MIX
+    skill = rng.choices(list(mix), list(mix.values()))[0]
+    long = not short and rng.random() < 0.04
+    thinking = rng.random() < (0.05 if short else 0.16)
+    plain = skill in ("recall_unknown", "no_call") or not skill.startswith(("recall", "tool"))
+    extras = rng.choice((0, 1, 2, 3) if plain else (0, 0, 1, 2))
+    if short:
+        extras = min(extras, 1)
+    if long:
+        extras += 2
+    talk = dialogue(rng, TRAIN, skill, extras=extras, long=long, thinking=thinking)
+    return segments(rng, talk)
+
+
+def pool(number: int, seed: int = SEED) -> list[list[Segment]]:
+    """The conversations of one pool."""
+    rng = Random(f"hermes-tiny:{DATA_VERSION}:{seed}:{number}")
+    return [conversation(rng, number) for _ in range(POOL_SIZE)]
