@@ -11,7 +11,7 @@ import concurrent.futures
 import threading
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -33,6 +33,7 @@ class Background:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        asyncio.run_coroutine_threadsafe(_end_others(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -43,25 +44,52 @@ class Background:
         Raises:
             KeyboardInterrupt: it was cancelled and had no result to give.
         """
-        outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
-        tasks: list[asyncio.Task[None]] = []
-        self._loop.call_soon_threadsafe(
-            lambda: tasks.append(self._loop.create_task(_settle(work, outcome)))
-        )
+        job = _Job(work)
         try:
-            return outcome.result()
+            self._loop.call_soon_threadsafe(job.begin)
+            return job.outcome.result()
         except KeyboardInterrupt:
-            self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+            self._loop.call_soon_threadsafe(job.stop)
         try:
-            return outcome.result()
+            return job.outcome.result()
         except concurrent.futures.CancelledError:
             raise KeyboardInterrupt from None
 
 
-async def _settle(work: Coroutine[Any, Any, T], outcome: concurrent.futures.Future[T]) -> None:
-    try:
-        outcome.set_result(await work)
-    except asyncio.CancelledError:
-        outcome.cancel()
-    except BaseException as error:
-        outcome.set_exception(error)
+class _Job(Generic[T]):
+    """Work on its way; both methods are called in the loop, in whatever order Ctrl-C left."""
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        if not self.outcome.cancelled():
+            self._task = asyncio.get_running_loop().create_task(self._settle())
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._give_up()
+
+    async def _settle(self) -> None:
+        try:
+            self.outcome.set_result(await self._work)
+        except asyncio.CancelledError:
+            self._give_up()
+        except BaseException as error:
+            self.outcome.set_exception(error)
+
+    def _give_up(self) -> None:
+        self._work.close()
+        self.outcome.cancel()
+
+
+async def _end_others() -> None:
+    """Cancel what still runs, and wait for it."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from runner.errors import ConfigError
 from runner.services import build
 
 MAX_OPEN_FILES = 65536  # a connection is one; some systems start with 256
+BACKLOG = 4096  # connections that may wait in the kernel
+MAX_ACCEPTS = 16  # of them taken in one turn of the loop, so that others get theirs
 POLL_S = 0.05
 LAST_WORDS_S = 1  # for answers that were cut off to say so
 
@@ -63,6 +66,9 @@ class Server(uvicorn.Server):
         if self.started:
             for server in self.servers:
                 for listening in server.sockets:
+                    kind = (listening.family, listening.type)
+                    with socket.fromfd(listening.fileno(), *kind) as same:
+                        same.listen(BACKLOG)
                     host, port = listening.getsockname()[:2]
                     shown = f"[{host}]" if ":" in host else host
                     typer.echo(f"ready: http://{shown}:{port}/v1")
@@ -109,6 +115,7 @@ async def serve(settings: Settings, models: tuple[str, ...]) -> None:
             server_header=False,
             http=Connection,
             ws="none",
+            backlog=MAX_ACCEPTS,
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,
             timeout_graceful_shutdown=LAST_WORDS_S,
             timeout_keep_alive=60,

@@ -47,6 +47,11 @@ class AnswerReader:
         return self._is_over or self._parser.is_stopped
 
     @property
+    def is_stopped(self) -> bool:
+        """A stop string of the caller's was met."""
+        return self._parser.is_stopped
+
+    @property
     def text(self) -> str:
         """The visible text so far."""
         return "".join(self._text)

@@ -41,6 +41,7 @@ from .upstream import Address, Exchange
 from .validation import bare_document, find_fault
 
 MIN_SECRET_CHARS = 12  # shorter texts of a prompt are no secret worth blotting out
+LENGTH_WISHES = frozenset({"max_tokens", "max_completion_tokens"})
 MIN_SPAN_S = 0.05  # over less than this no speed can be told
 
 
@@ -100,7 +101,7 @@ async def _answer_held(desk: Desk, job: Job, call: Call) -> AsyncGenerator[Event
                     yield event
         finally:
             await events.aclose()
-        shown, fault = verify(job.upstream, held)
+        shown, fault = verify(job.upstream, held, is_stopped=attempt.reader.is_stopped)
         if fault is None:
             for event in shown:
                 yield event
@@ -118,14 +119,19 @@ async def _answer_held(desk: Desk, job: Job, call: Call) -> AsyncGenerator[Event
     )
 
 
-def verify(upstream: Upstream, held: list[Event]) -> tuple[list[Event], str | None]:
-    """The events to show of a whole answer, and what is wrong with it, if anything."""
+def verify(
+    upstream: Upstream, held: list[Event], *, is_stopped: bool = False
+) -> tuple[list[Event], str | None]:
+    """The events to show of a whole answer, and what is wrong with it, if anything.
+
+    A document that ends at the caller's own stop string is as long as the caller wants it.
+    """
     check, last = upstream.check, held[-1]
     if check is None or not isinstance(last, Finished) or last.reason == "length":
         return held, None
     if check.kind == "call":
         return held, None if last.reason == "tool_calls" else "it had to call a tool"
-    if last.reason == "tool_calls":
+    if last.reason == "tool_calls" or is_stopped:
         return held, None
     text = "".join(event.text for event in held if isinstance(event, TextDelta))
     document = bare_document(text)
@@ -241,7 +247,9 @@ class Attempt:
                 diagnosis=Diagnosis(Verdict("never"), "tool_call_seen"),
             )
         check = self._job.upstream.check
-        if check is None or check.is_held or check.kind != "json" or self.reader.num_calls:
+        if check is None or check.is_held or check.kind != "json":
+            return
+        if self.reader.num_calls or self.reader.is_stopped:
             return
         fault = find_fault(self.reader.text, check.schema, must_be_object=check.must_be_object)
         if fault is not None:
@@ -271,7 +279,7 @@ class Attempt:
         left = diagnosis_of(error).verdict.max_tokens
         if left is None or not isinstance(error, HostedError):
             return
-        is_asked_for = "max_tokens" in self._job.request.given
+        is_asked_for = bool(LENGTH_WISHES & self._job.request.given)
         if is_asked_for or not MIN_MAX_TOKENS <= left < self._job.bound.max_tokens:
             error.diagnosis = replace(
                 error.diagnosis, verdict=Verdict("other"), opens_breaker=not is_asked_for

@@ -25,6 +25,7 @@ from .attempt import Desk, Job, answer, cap_nusd
 from .emulation import Abilities, compose, find_gaps
 from .failure import diagnosis_of
 from .health import Health, HealthReport
+from .mistake import refuse_mistakes
 from .pricing import Bound, bound
 from .providers import Provider
 from .reconcile import Reconciler
@@ -235,6 +236,7 @@ class HostedBackend:
         if found is None or isinstance(request.prompt, TokenPrompt):
             raise InvalidRequestError(f"{self.name} cannot answer this for {request.model}")
         entry, offer = found
+        refuse_mistakes(request, entry.chat_format)
         able = self._abilities(entry, offer)
         gaps = find_gaps(request, able)
         terms = self._provider.terms(request, offer, self._house.settings)

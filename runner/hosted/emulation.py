@@ -91,7 +91,7 @@ class Upstream:
 def find_gaps(request: GenerateRequest, able: Abilities) -> Gaps:
     """Compare a request with an offer, without building anything."""
     emulated, ignored = [], _ignored_sampling(request, able)
-    if request.stop and (not able.has("stop") or len(request.stop) > MAX_NATIVE_STOPS):
+    if request.stop and (not _stops_there(request, able) or len(request.stop) > MAX_NATIVE_STOPS):
         emulated.append("stop")
     wish = request.response_format
     if wish.kind == "grammar":
@@ -112,7 +112,7 @@ def find_gaps(request: GenerateRequest, able: Abilities) -> Gaps:
 def compose(request: GenerateRequest, able: Abilities, max_tokens: int) -> Upstream:
     """The upstream request, without model and address."""
     body: JsonObject = {"stream": True, "max_tokens": max_tokens, **_sampling(request, able)}
-    if request.stop and able.has("stop"):
+    if request.stop and _stops_there(request, able):
         body["stop"] = list(request.stop[:MAX_NATIVE_STOPS])
     if isinstance(request.prompt, TextPrompt):
         text = request.prompt.text
@@ -161,6 +161,11 @@ def with_correction(upstream: Upstream, answer: str, fault: str) -> Upstream:
     )
 
 
+def _stops_there(request: GenerateRequest, able: Abilities) -> bool:
+    """Whether stop strings are sent; a document cut there could not be told from a broken one."""
+    return able.has("stop") and request.response_format.kind == "text"
+
+
 def _native_format(kind: str) -> str:
     return "structured_outputs" if kind == "json_schema" else "response_format"
 
@@ -186,8 +191,9 @@ def _ignored_reasoning(request: GenerateRequest) -> list[str]:
     if request.reasoning.max_tokens:
         ignored.append("reasoning.max_tokens")
     chat = request.prompt
-    if isinstance(chat, ChatPrompt) and set(chat.template_kwargs) - THINKING_SWITCHES:
-        ignored.append("chat_template_kwargs")
+    if isinstance(chat, ChatPrompt):
+        others = sorted(set(chat.template_kwargs) - THINKING_SWITCHES)
+        ignored += [f"chat_template_kwargs.{name}" for name in others]
     return ignored
 
 

@@ -73,9 +73,15 @@ class HostedRequestError(InvalidRequestError):
 
 
 def diagnosis_of(error: RunnerError) -> Diagnosis:
-    """The diagnosis that a failure carries; one of our own making allows another provider."""
+    """The diagnosis that a failure carries; one of our own making allows another provider.
+
+    A caller's mistake is one wherever it is sent.
+    """
     if isinstance(error, HostedError | HostedLimitError | HostedRequestError):
         return error.diagnosis
+    if isinstance(error, InvalidRequestError):
+        verdict = Verdict("never")
+        return Diagnosis(verdict, "before_dispatch", is_billed=False, is_providers_fault=False)
     return Diagnosis(Verdict("other"), "before_dispatch", is_billed=False, is_providers_fault=False)
 
 

@@ -110,7 +110,7 @@ async def test_same_seed_gives_the_same_text(start_engine: Callable[..., Any]) -
     engine = await start_engine()
     prompt = chat_prompt("Tell me a joke")
     seeds = (11, 11, 12, 13, 14)
-    hot = [SamplingParams(temperature=3.0, top_p=0.98, seed=seed) for seed in seeds]
+    hot = [SamplingParams(temperature=5.0, seed=seed) for seed in seeds]
     first, again, *others = [
         await ask(engine, prompt, sampling=params, max_tokens=24) for params in hot
     ]

@@ -110,9 +110,9 @@ def metrics(at_s: float) -> str:
 def providers() -> Json:
     """`GET /v1/providers`."""
     rows = [
-        ("openrouter", "healthy", 0.996, 640, 61.0, ""),
-        ("nous", "healthy", 0.982, 910, 48.5, ""),
-        ("nebius", "cooling down", 0.71, 2400, 22.0, "5 failures in a row, again in 40 s"),
+        ("openrouter", "ready", 0.996, 640, 61.0, ""),
+        ("nous", "ready", 0.982, 910, 48.5, ""),
+        ("nebius", "resting", 0.71, 2400, 22.0, "5 failures in a row, again in 40 s"),
     ]
     names = ("name", "state", "success_rate", "first_token_ms", "tokens_per_second", "detail")
     return {"providers": [dict(zip(names, row, strict=True)) for row in rows]}
@@ -123,26 +123,28 @@ def usage() -> Json:
     today = date.today()
     days = [0.012, 0.034, 0.021, 0.0, 0.058, 0.041, 0.017, 0.026, 0.009, 0.047, 0.033, 0.019]
     by_day = [
-        _sum(
-            (today - timedelta(days=len(days) - 1 - index)).isoformat(), spent, 0.6 * spent + 0.004
-        )
-        for index, spent in enumerate(days)
+        {"day": (today - timedelta(days=age)).isoformat(), **_sums(spent, 0.6 * spent + 0.004)}
+        for age, spent in zip(reversed(range(len(days))), days, strict=True)
     ]
     spent, avoided = sum(days), sum(row["cost_avoided_usd"] for row in by_day)
+    there, here = _sums(spent, 0.0), _sums(0.0, avoided)
     return {
-        "since": 0,
-        "totals": _sum(None, spent, avoided) | {"cost_reserved_usd": 0.0042},
-        "by_model": [_sum("hermes-4-405b", spent, 0), _sum("hermes-tiny", 0, avoided)],
-        "by_provider": [_sum("openrouter", spent, 0), _sum("local", 0, avoided)],
-        "by_key": [_sum("laptop", 0.7 * spent, avoided), _sum("", 0.3 * spent, 0)],
+        "object": "usage",
+        "since": None,
+        "totals": _sums(spent, avoided) | {"cost_reserved_usd": 0.0042},
+        "by_model": [{"model": "hermes-4-405b", **there}, {"model": "hermes-tiny", **here}],
+        "by_provider": [{"provider": "openrouter", **there}, {"provider": "local", **here}],
+        "by_key": [
+            {"key": "laptop", **_sums(0.7 * spent, avoided)},
+            {"key": "", **_sums(0.3 * spent, 0.0)},
+        ],
         "by_day": by_day,
         "budget": {"daily_usd": 0.06, "monthly_usd": 1.5, "per_request_usd": 0.05},
     }
 
 
-def _sum(name: str | None, spent: float, avoided: float) -> Json:
+def _sums(spent: float, avoided: float) -> Json:
     return {
-        "name": name,
         "requests": 12 + int(400 * spent),
         "prompt_tokens": 5210 + int(9e5 * spent),
         "completion_tokens": 2480 + int(4e5 * spent),

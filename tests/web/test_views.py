@@ -103,7 +103,7 @@ def test_now_shows_engines_cells_speed_and_providers(page: Page, stub: Stub) -> 
     for part in ("hermes-tiny", "1,192 in use", "1,980 kept", "2 crashes", "process 4711"):
         assert part in engine
     table = page.get_by_label("Providers").inner_text()
-    for part in ("openrouter", "healthy", "cooling down", "71 %", "2.4 s"):
+    for part in ("openrouter", "ready", "resting", "71 %", "2.4 s"):
         assert part in table
     page.locator(".chart .line").wait_for()
 

@@ -21,7 +21,7 @@ export function stateText(model) {
   if (model.state === "failed") return "failed to load";
   if (model.installed) return "installed";
   if (model.plan?.fits) return "fits here";
-  if (model.plan) return offersOf(model).length ? "hosted only" : "does not fit";
+  if (model.plan?.fits === false) return offersOf(model).length ? "hosted only" : "does not fit";
   return model.runs === "hosted" ? "hosted" : "not installed";
 }
 

@@ -88,7 +88,7 @@ class ModelsView {
     if (pull?.isRunning) return null;
     if (model.engine) return [button("Chat", { kind: "small", onclick: () => this.#chat(model) }), button("Unload", { kind: "small", onclick: () => this.#act(model, "unload") })];
     if (model.installed) return button("Load", { kind: "small", onclick: () => this.#act(model, "load") });
-    if (model.plan && !model.plan.fits) return model.runs === "hosted" ? button("Chat", { kind: "small", onclick: () => this.#chat(model) }) : null;
+    if (model.plan?.fits === false) return model.runs === "hosted" ? button("Chat", { kind: "small", onclick: () => this.#chat(model) }) : null;
     return button("Pull", { kind: "small", icon: "down", onclick: () => this.#pull(model) });
   }
 

@@ -116,7 +116,7 @@ function providerTable(answer) {
   return h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Providers" }, h("table", { class: "wide-table" },
     h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col", text: text || "Note", class: text ? null : "dim" })))),
     h("tbody", {}, answer.providers.map((one) => h("tr", {}, h("th", { scope: "row", text: one.name }),
-      h("td", {}, h("span", { class: `badge ${one.state === "ok" || one.state === "healthy" || one.state === "closed" ? "strong" : ""}`, text: one.state })),
+      h("td", {}, h("span", { class: `badge ${one.state === "ready" ? "strong" : ""}`, text: one.state.replace("_", " ") })),
       h("td", { text: percent(one.success_rate ?? NaN) }), h("td", { text: duration(one.first_token_ms ?? NaN) }),
       h("td", { text: rate(one.tokens_per_second ?? NaN) }), h("td", { class: "dim", text: one.detail ?? "" }))))));
 }

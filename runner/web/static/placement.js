@@ -5,7 +5,7 @@ import { bytes } from "./format.js";
 
 /** The parts of a plan in bytes. Pure. */
 export function partsOf(plan) {
-  const gpu = plan.total_gpu_bytes ?? 0, ram = plan.total_ram_bytes ?? 0, missing = plan.fits ? 0 : plan.missing_bytes ?? 0;
+  const gpu = plan.total_gpu_bytes ?? 0, ram = plan.total_ram_bytes ?? 0, missing = plan.fits === false ? plan.missing_bytes ?? 0 : 0;
   const rest = Math.max(0, ram - missing);
   return [
     { kind: "gpu", title: "GPU", size: gpu }, { kind: "ram", title: "memory", size: rest },
