@@ -44,7 +44,7 @@ class Background:
         Raises:
             KeyboardInterrupt: it was cancelled and had no result to give.
         """
-        job = _Job(work)
+        job = Job(work)
         try:
             self._loop.call_soon_threadsafe(job.begin)
             return job.outcome.result()
@@ -56,35 +56,33 @@ class Background:
             raise KeyboardInterrupt from None
 
 
-class _Job(Generic[T]):
-    """Work on its way; both methods are called in the loop, in whatever order Ctrl-C left."""
+class Job(Generic[T]):
+    """Work on its way; its methods are called in the loop, in whatever order Ctrl-C left."""
 
     def __init__(self, work: Coroutine[Any, Any, T]) -> None:
         self.outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
         self._work = work
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[T] | None = None
 
     def begin(self) -> None:
         if not self.outcome.cancelled():
-            self._task = asyncio.get_running_loop().create_task(self._settle())
+            self._task = asyncio.get_running_loop().create_task(self._work)
+            self._task.add_done_callback(self._finish)
 
     def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
-        else:
-            self._give_up()
-
-    async def _settle(self) -> None:
-        try:
-            self.outcome.set_result(await self._work)
-        except asyncio.CancelledError:
-            self._give_up()
-        except BaseException as error:
-            self.outcome.set_exception(error)
-
-    def _give_up(self) -> None:
+            return
         self._work.close()
         self.outcome.cancel()
+
+    def _finish(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.outcome.cancel()
+        elif (error := task.exception()) is not None:
+            self.outcome.set_exception(error)
+        else:
+            self.outcome.set_result(task.result())
 
 
 async def _end_others() -> None:

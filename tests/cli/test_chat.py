@@ -21,7 +21,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from runner.cli import app
-from runner.cli.background import Background
+from runner.cli.background import Background, Job
 from runner.cli.conversation import Conversation
 from runner.cli.entry import history, read_entry
 from runner.cli.markdown import Blocks, printable
@@ -293,6 +293,27 @@ def test_work_that_is_cancelled_has_cleaned_up_before_control_returns(
     with pytest.raises(KeyboardInterrupt):
         background.run(work())
     assert steps == ["closed"]
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_ctrl_c_before_the_work_has_begun_leaves_nothing_waiting(has_begun: bool) -> None:
+    """Python may interrupt between any two steps, so both orders have to end well."""
+
+    async def work() -> None:
+        raise AssertionError("this work was stopped before its first step")
+
+    async def interrupt() -> Job[None]:
+        job = Job(work())
+        if has_begun:
+            job.begin()
+        job.stop()
+        if not has_begun:
+            job.begin()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return job
+
+    assert asyncio.run(interrupt()).outcome.cancelled()
 
 
 # -- entries ------------------------------------------------------------------------------------

@@ -238,15 +238,6 @@ MISTAKES: Any = {
         {"extra_body": {"continue_final_message": True}},
         "continue_final_message",
     ),
-    "a pattern that is none": (
-        {
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "x", "schema": {"type": "string", "pattern": "("}},
-            }
-        },
-        "response_format",
-    ),
 }
 
 

@@ -1,0 +1,69 @@
+"""Many streams at once: all are answered or told why not, and health stays quick.
+
+`RUNNER_TEST_STREAMS` sets how many (48; the full run is 1000, on a quiet machine, and only there
+is the promised figure asserted).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.api.caller import MODEL
+from tests.serving import serve
+
+ROOT = Path(__file__).parents[2]
+NUM_STREAMS = int(os.environ.get("RUNNER_TEST_STREAMS", "48"))
+FULL_RUN = 1000
+HEALTH_P99_S = 0.1
+
+
+def crowd(origin: str, num_tokens: int) -> tuple[dict[str, int], list[float]]:
+    """How the streams ended, and how long health took meanwhile."""
+    port = origin.rpartition(":")[2]
+    command = [sys.executable, "-m", "tests.edges.crowd", port, str(NUM_STREAMS), str(num_tokens)]
+    taken_s = []
+    with (
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running,
+        httpx.Client(base_url=origin, timeout=10) as client,
+    ):
+        while running.poll() is None:
+            begun_s = time.perf_counter()
+            assert client.get("/health").status_code == 200
+            taken_s.append(time.perf_counter() - begun_s)
+            time.sleep(0.02)
+        assert running.stdout is not None
+        return json.loads(running.stdout.read()), sorted(taken_s)
+
+
+def check_health(taken_s: list[float], ends: dict[str, int]) -> None:
+    p99_s = taken_s[int(len(taken_s) * 0.99)]
+    sys.stderr.write(f"{NUM_STREAMS} streams {ends}: /health p99 {p99_s * 1000:.0f} ms\n")
+    assert NUM_STREAMS < FULL_RUN or p99_s < HEALTH_P99_S
+
+
+@pytest.mark.timeout(600)
+def test_all_are_served_where_there_is_room(tmp_path: Path) -> None:
+    room = str(NUM_STREAMS + 10)
+    limits = {"RUNNER_SERVER__MAX_OPEN_REQUESTS": room, "RUNNER_ENGINE__QUEUE": room}
+    with serve(tmp_path, MODEL, **limits) as server:
+        ends, taken_s = crowd(server.origin, num_tokens=48)
+    check_health(taken_s, ends)
+    assert ends == {"done": NUM_STREAMS}
+
+
+@pytest.mark.timeout(600)
+def test_the_rest_is_told_at_once_where_there_is_not(tmp_path: Path) -> None:
+    limits = {"RUNNER_SERVER__MAX_OPEN_REQUESTS": "16"}
+    with serve(tmp_path, MODEL, **limits) as server:
+        ends, taken_s = crowd(server.origin, num_tokens=200)
+    check_health(taken_s, ends)
+    assert set(ends) == {"done", "429"}
+    assert ends["done"] >= 16
