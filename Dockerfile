@@ -34,7 +34,7 @@ RUN apt-get update \
     && (python3 --version >/dev/null 2>&1 \
         || apt-get install -y --no-install-recommends python3) \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --home-dir /data --no-create-home runner \
+    && useradd --uid 10001 --home-dir /data --no-create-home runner \
     && install -d -o runner -g runner /data
 COPY --from=build /opt/runner /opt/runner
 ENV PATH=/opt/runner/bin:$PATH HF_HOME=/data/huggingface RUNNER_HOME=/data/state RUNNER_HOST=0.0.0.0

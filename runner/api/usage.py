@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from fastapi import APIRouter
 
 from runner.errors import InvalidRequestError
-from runner.ledger import Ledger, UsageReport, UsageRow
+from runner.ledger import Ledger, UsageReport, UsageRow, to_usd
 from runner.types import JsonObject
 
 
@@ -22,7 +22,17 @@ def usage_router(ledger: Ledger) -> APIRouter:
     @router.get("/v1/usage")
     async def show_usage(since: str | None = None) -> JsonObject:
         """Requests, tokens and money since a moment: a date, a time or seconds since 1970."""
-        return usage_json(await ledger.usage(read_since(since)))
+        budget = ledger.budget
+        caps = {
+            "daily_usd": budget.daily_nusd,
+            "monthly_usd": budget.monthly_nusd,
+            "per_request_usd": budget.per_request_nusd,
+        }
+        shown = usage_json(await ledger.usage(read_since(since)))
+        shown["budget"] = {
+            name: None if nusd is None else to_usd(nusd) for name, nusd in caps.items()
+        }
+        return shown
 
     return router
 

@@ -65,11 +65,13 @@ class Job(Generic[T]):
         self._task: asyncio.Task[T] | None = None
 
     def begin(self) -> None:
+        """Start, unless it was stopped before."""
         if not self.outcome.cancelled():
             self._task = asyncio.get_running_loop().create_task(self._work)
             self._task.add_done_callback(self._finish)
 
     def stop(self) -> None:
+        """Cancel it; where it has not begun, it never will."""
         if self._task is not None:
             self._task.cancel()
             return

@@ -51,7 +51,11 @@ def command(
         bool | None, typer.Option("--offline", help="Open no outgoing connection at all.")
     ] = None,
 ) -> None:
-    """Talk to a model in the terminal, or get one answer: cat FILE | runner chat -m MODEL PROMPT"""
+    """Talk to a model in the terminal, or ask once.
+
+    With a PROMPT, or text piped in, there is one answer on stdout and nothing else:
+    cat FILE | runner chat -m MODEL "Summarise this"
+    """
     if named is not None:
         if prompt is not None:
             raise typer.BadParameter("beside --model there is only the prompt; put it in quotes")

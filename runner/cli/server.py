@@ -25,6 +25,7 @@ from runner.api.limits import MAX_HEADER_BYTES, Gate, is_loopback
 from runner.config import Settings, load
 from runner.errors import ConfigError
 from runner.services import build
+from runner.web import web_router
 
 MAX_OPEN_FILES = 65536  # a connection is one; some systems start with 256
 BACKLOG = 4096  # connections that may wait in the kernel
@@ -106,6 +107,7 @@ async def serve(settings: Settings, models: tuple[str, ...]) -> None:
         await services.start(models)
         server = settings.server
         app = create_app(services)
+        app.include_router(web_router())
         config = uvicorn.Config(
             app,
             host=server.host,

@@ -26,6 +26,31 @@ HOSTED = "hermes-4-405b"
 KEY = "sk-or-canary-77c0ffee5519"
 QUESTION = "Hello, who are you?"
 STRICT = {"X-Runner-Strict": "true"}
+USAGE: Any = {"stream_options": {"include_usage": True}}
+THINK: Any = {"extra_body": {"reasoning": {"enabled": True}}, "max_tokens": 200}
+LOOK: Any = {
+    "type": "function",
+    "function": {
+        "name": "look",
+        "description": "Look somewhere.",
+        "parameters": {
+            "type": "object",
+            "properties": {"at": {"type": "string", "enum": ["sky", "sea"]}},
+            "required": ["at"],
+            "additionalProperties": False,
+        },
+    },
+}
+SCHEMA: Any = {
+    "type": "object",
+    "properties": {
+        "colour": {"type": "string", "enum": ["red", "green"]},
+        "count": {"type": "integer", "minimum": 0, "maximum": 9},
+    },
+    "required": ["colour", "count"],
+    "additionalProperties": False,
+}
+FORMAT: Any = {"type": "json_schema", "json_schema": {"name": "pick", "schema": SCHEMA}}
 SMALL = {"RUNNER_ENGINE__MEMORY_BUDGET": str(4 * 2**30)}  # no test machine holds the 405B
 
 

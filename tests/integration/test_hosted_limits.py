@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import openai
+import psutil
 import pytest
 
 from tests.fakes.openrouter import PROFILES, Scenario
@@ -20,6 +21,7 @@ from tests.integration.hosting import (
     LOCAL,
     STRICT,
     Stage,
+    body,
     fake_openrouter,
     stage,
     wire,
@@ -53,6 +55,20 @@ def test_of_five_requests_against_money_for_one_exactly_one_leaves(tmp_path: Pat
         assert "daily_usd" in told["message"] and LOCAL in told["alternatives"]
         assert capped.whole(LOCAL)["provider"] == "local"
         assert capped.usage()["cost_usd"] == capped.fake.billed_nusd / 1e9
+
+
+def test_money_that_was_held_when_the_server_died_is_still_held(tmp_path: Path) -> None:
+    cap = {"RUNNER_BUDGET__MONTHLY_USD": "0.00072"}
+    with stage(tmp_path, **cap) as first:
+        first.fake.play("F14-stall")
+        with first.api.chat.completions.create(**body(HOSTED), stream=True) as stream:
+            next(iter(stream))
+            first.server.process.kill()
+            first.server.process.wait()
+    with stage(tmp_path, **cap) as second:
+        assert second.usage()["cost_reserved_usd"] > 0.0005
+        assert "monthly_usd" in second.refused().message
+        assert second.fake.posts == []
 
 
 def test_without_a_key_the_error_says_what_is_missing_what_runs_and_what_it_would_cost(
@@ -158,6 +174,9 @@ def test_no_key_and_no_prompt_is_found_in_logs_errors_or_the_database(tmp_path: 
         assert len(place.fake.posts) > len(leaks())
         assert all(CANARY.encode() in post.body for post in place.fake.posts)
         assert all(post.headers["authorization"] == f"Bearer {KEY}" for post in place.fake.posts)
+        assert place.whole(LOCAL)["provider"] == "local"
+        engines = psutil.Process(place.server.process.pid).children(recursive=True)
+        assert engines and not any(KEY in str(child.environ()) for child in engines)
         assert place.server.stop() == 0
     stored = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert {"server.log", "ledger.sqlite3"} <= {path.name for path in stored}

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from tests.serving import Server
@@ -21,7 +20,7 @@ from .stub import Stub, create_stub_app
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-from .serving import serve_app, serve_page
+from .serving import serve_app
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
@@ -131,13 +130,9 @@ def stub_url(stub: Stub, stub_server: tuple[Stub, str]) -> str:
 
 
 @pytest.fixture(scope="package")
-def real_url(shared_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def real_url(shared_server: Server) -> str:
     """The real server with the page on it."""
-    if httpx.get(f"{shared_server.origin}/").status_code == 200:
-        yield shared_server.origin
-        return
-    with serve_page(tmp_path_factory.mktemp("page")) as url:
-        yield url
+    return shared_server.origin
 
 
 def ask(page: Page, question: str) -> Any:
