@@ -142,7 +142,7 @@ class Loop:
             tokens_generated=self._num_generated,
             prompt_tokens=self._num_prompt,
             cached_tokens=self._num_reused,
-            tokens_per_s=self._tokens_per_s,
+            tokens_per_s=0.0 if scheduler.is_idle else self._tokens_per_s,
         )
 
     # -- words in ---------------------------------------------------------------------------

@@ -161,7 +161,7 @@ def test_a_client_that_leaves_closes_the_upstream_connection(there: Stage, upstr
     with there.api.chat.completions.create(**asked, stream=True) as stream:
         assert next(iter(stream)).choices[0].delta.role == "assistant"
         [entry] = there.fake.posts[-1:]
-    until(lambda: entry.gone_at_s is not None, within_s=5)
+    until(lambda: entry.gone_at_s is not None, within_s=10)
     assert not entry.is_complete
 
 
