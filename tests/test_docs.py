@@ -126,6 +126,7 @@ def sessions(block: Block) -> Iterator[tuple[str, str]]:
         yield command.partition("  #")[0].strip(), shown
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(("command", "shown"), examples())
 def test_shown_output_is_what_comes(command: str, shown: str) -> None:
     """`…` in the page stands for anything."""
@@ -222,3 +223,20 @@ def test_documented_yaml_and_compose_are_yaml() -> None:
 def test_architecture_fits_on_its_page() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     assert page.count("\n") <= 80
+
+
+def test_the_image_runs_as_a_user_with_a_health_check_and_carries_no_key() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    last_stage = text[text.rindex("\nFROM ") :]
+    assert re.search(r"^USER (?!root|0)", last_stage, re.M)
+    assert "/health" in last_stage[last_stage.index("HEALTHCHECK") :]
+    assert not re.search(r"^(ENV|ARG) .*(KEY|TOKEN|SECRET)", text, re.M)
+
+
+def test_the_proof_of_the_dockerfile_says_when_it_cannot_be_had(tmp_path: Path) -> None:
+    script = ROOT / "scripts" / "container_steps"
+    result = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, env={"PATH": str(tmp_path)}
+    )
+    assert result.returncode == 0
+    assert "skipped, since it needs" in result.stderr

@@ -113,7 +113,7 @@ async def stream_chat(choices: Choices, shape: ChatShape) -> AsyncGenerator[byte
             delta = _delta(event, shape)
             if delta:
                 choice = _choice(index, delta)
-                if isinstance(event, TextDelta) and shape.has_logprobs:
+                if isinstance(event, TextDelta) and event.logprobs:
                     choice["logprobs"] = _logprobs(event.logprobs)
                 yield sse.frame(shape.chunk(choices.provider, [choice]))
         if shape.include_usage:
@@ -212,7 +212,7 @@ class Draft:
             message["content"] = self.content or None
         if self.reasoning and not shape.exclude_reasoning:
             message |= {"reasoning_content": self.reasoning, "reasoning": self.reasoning}
-        logprobs = _logprobs(tuple(self.logprobs)) if shape.has_logprobs else None
+        logprobs = _logprobs(tuple(self.logprobs)) if self.logprobs else None
         reason = self.finished.reason if self.finished else None
         return {
             "index": index,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeVar
@@ -44,8 +44,14 @@ class Choices:
         return self._answers[0].served_by
 
     def route(self) -> RouteSnapshot:
-        """The route of the answers, as far as it is known."""
-        return self._answers[0].route.snapshot()
+        """The route of the answers, as far as it is known: the first one's, with all the costs."""
+        snapshots = [answer.route.snapshot() for answer in self._answers]
+        return replace(
+            snapshots[0],
+            attempts=tuple(attempt for one in snapshots for attempt in one.attempts),
+            cost_usd=_total(one.cost_usd for one in snapshots),
+            cost_avoided_usd=_total(one.cost_avoided_usd for one in snapshots),
+        )
 
     def headers(self) -> dict[str, str]:
         """The headers of the response."""
@@ -70,6 +76,12 @@ class Choices:
     ) -> None:
         await asyncio.gather(*(answer.aclose() for answer in self._answers), return_exceptions=True)
         self._observation.end(error)
+
+
+def _total(costs: Iterable[float | None]) -> float | None:
+    """The sum, None where a part of it is not known."""
+    known = list(costs)
+    return None if None in known else sum(cost for cost in known if cost is not None)
 
 
 async def _merge(answers: list[Answer]) -> AsyncGenerator[tuple[int, Event]]:

@@ -60,11 +60,12 @@ async def _measure(model: str | None, work: Work, *, quiet: bool) -> Facts:
     from runner.config import load
     from runner.services import build
 
+    from .chat import choose
     from .measurement import measure
 
     services = build(load().settings)
     try:
-        chosen = _choose(services, model)
+        chosen = choose(services, model)
         order = await services.planner.order(chosen)
         facts = _circumstances(services, chosen)
 
@@ -77,17 +78,6 @@ async def _measure(model: str | None, work: Work, *, quiet: bool) -> Facts:
         return facts
     finally:
         await services.stop()
-
-
-def _choose(services: Services, model: str | None) -> str:
-    from runner.errors import NotInstalledError
-
-    if model is not None:
-        return services.shelf.model_id(model)
-    default = services.default_model()
-    if default is None:
-        raise NotInstalledError("no model is installed; runner pull MODEL fetches one")
-    return default.id
 
 
 def _circumstances(services: Services, model: str) -> Facts:

@@ -91,7 +91,7 @@ def _talk(
     with Background() as background:
         services = background.run(_open(offline))
         try:
-            start.model = _choose(services, start.model)
+            start.model = choose(services, start.model)
             talk = Talk(services, start, background, screen, say=(lambda _: None) if quiet else say)
             if as_json:
                 talk.print_json(text)
@@ -123,7 +123,8 @@ async def _open(offline: bool | None) -> Services:
     return services
 
 
-def _choose(services: Services, model: str) -> str:
+def choose(services: Services, model: str | None) -> str:
+    """The id of the model that was named, else of the default one. Raises RunnerError."""
     from runner.errors import NotInstalledError
 
     if model:

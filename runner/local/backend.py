@@ -226,7 +226,7 @@ class LocalBackend:
             try:
                 vector = await engine.embed(text, tokens)
             except EngineRefusalError as refusal:
-                raise translate(refusal, param="input") from None
+                raise translate(refusal, "input") from None
             vectors.append(Embedding(tuple(vector.values)))
             num_tokens += vector.num_tokens
         return vectors, Usage(num_tokens, 0)
@@ -244,7 +244,7 @@ class LocalBackend:
         try:
             return await engine.detokenize(tokens)
         except EngineRefusalError as refusal:
-            raise translate(refusal, param="tokens") from None
+            raise translate(refusal, "tokens") from None
 
     async def render(self, request: GenerateRequest) -> str:
         """The prompt text of a request, as the model would get it."""
@@ -380,12 +380,16 @@ def new_call_id() -> str:
     return f"call_{uuid.uuid4().hex[:24]}"
 
 
-def translate(refusal: EngineRefusalError, param: str | None = None) -> RunnerError:
-    """The error of our tree that the engine's refusal names."""
+def translate(refusal: EngineRefusalError, prompt_param: str | None = None) -> RunnerError:
+    """The error of our tree that the engine's refusal names.
+
+    The engine knows one prompt; `prompt_param` is what the caller's request calls it.
+    """
     if refusal.kind == "context_length":
         num_prompt, num_context = refusal.numbers
-        return ContextLengthError(num_prompt, num_context, param=param or "messages")
+        return ContextLengthError(num_prompt, num_context, param=prompt_param or "messages")
     if refusal.kind.startswith("invalid:"):
-        named = refusal.kind.removeprefix("invalid:") or None
-        return InvalidRequestError(str(refusal), param=named or param)
+        named = refusal.kind.removeprefix("invalid:")
+        param = prompt_param if named in ("", "prompt") else named
+        return InvalidRequestError(str(refusal), param=param or named or None)
     return EngineError(str(refusal))

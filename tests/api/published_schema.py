@@ -32,6 +32,7 @@ MODEL_ADDED = {
     "installed",
     "runs",
     "state",
+    "context_here",
     "context_length",
     "quantization",
     "capabilities",

@@ -54,6 +54,7 @@ async def test_the_endpoint_has_the_contracts_shape() -> None:
         "by_provider",
         "by_key",
         "by_day",
+        "budget",
     }
     assert set(body["totals"]) == FIELDS
     for label in ("model", "provider", "key", "day"):

@@ -12,7 +12,6 @@ import errno
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -188,18 +187,6 @@ def _fill(filler: os.PathLike[str]) -> int:
     return size
 
 
-async def lock_disk(world: World) -> str:
-    """The state cannot be written."""
-    folder = str(world.state_dir)
-    with _disk_trouble(world):
-        try:
-            result = subprocess.run(["mount", "-o", "remount,ro", folder], capture_output=True)
-            await asyncio.sleep(HOLD_S)
-        finally:
-            subprocess.run(["mount", "-o", "remount,rw", folder], check=True, capture_output=True)
-    return "read-only" if result.returncode == 0 else "in use, stayed writable"
-
-
 FAULTS = (
     Fault("kill", signalled(signal.SIGKILL)),
     Fault("hang", signalled(signal.SIGSTOP)),
@@ -213,5 +200,4 @@ FAULTS = (
     Fault("knock", knock),
     Fault("noise", send_noise),
     Fault("disk-full", fill_disk, needs_small_disk=True),
-    Fault("disk-ro", lock_disk, needs_small_disk=True),
 )
