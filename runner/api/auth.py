@@ -12,16 +12,19 @@ from collections.abc import Mapping
 
 from fastapi import Request
 
+from runner.errors import ConfigError
+
 from .errors import AuthenticationError
 
 ANONYMOUS = ""
+HASHED = "sha256:"
 
 
 class Keyring:
     """The configured keys by name, as SHA-256 digests."""
 
     def __init__(self, keys: Mapping[str, str]) -> None:
-        self._digests = {name: digest(key) for name, key in keys.items()}
+        self._digests = {name: kept_digest(name, key) for name, key in keys.items()}
 
     @property
     def is_open(self) -> bool:
@@ -43,16 +46,31 @@ class Keyring:
         return found[0]
 
 
-def digest(key: str) -> bytes:
-    """What is kept of a key; a key of the form `sha256:<hex>` is a digest already."""
-    if key.startswith("sha256:") and len(key) == 71:
-        return bytes.fromhex(key.removeprefix("sha256:"))
-    return hashlib.sha256(key.encode("utf-8", errors="surrogateescape")).digest()
+def digest(key: bytes) -> bytes:
+    """What is compared of a key."""
+    return hashlib.sha256(key).digest()
 
 
-def offered_key(request: Request) -> str:
-    """The key in either header, empty where there is none."""
+def kept_digest(name: str, key: str) -> bytes:
+    """What is kept of a configured key; `sha256:<64 hex digits>` is a digest already.
+
+    Raises:
+        ConfigError: it begins like a digest and is none.
+    """
+    if not key.startswith(HASHED):
+        return digest(key.encode("utf-8"))
+    try:
+        known = bytes.fromhex(key.removeprefix(HASHED))
+    except ValueError:
+        known = b""
+    if len(known) != hashlib.sha256().digest_size:
+        raise ConfigError(f"API key {name!r}: after 'sha256:' there have to be 64 hex digits")
+    return known
+
+
+def offered_key(request: Request) -> bytes:
+    """The key in either header as it came over the wire, empty where there is none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
-        return token.strip()
-    return request.headers.get("x-api-key", "")
+        return token.strip().encode("latin-1")
+    return request.headers.get("x-api-key", "").encode("latin-1")

@@ -47,10 +47,10 @@ def read_since(since: str | None) -> float:
         return 0.0
     try:
         if since.replace(".", "", 1).isdecimal():
-            return float(since)
+            return datetime.fromtimestamp(float(since), UTC).timestamp()
         moment = datetime.fromisoformat(since)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, OSError):
         raise InvalidRequestError(
             f"since={since[:40]!r} is no time; write 2026-11-20 or 2026-11-20T09:00:00Z",
             param="since",

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 NUM_STREAMS = int(os.environ.get("RUNNER_TEST_STREAMS", "48"))
 FULL_RUN = 1000
 HEALTH_P99_S = 0.1
+BURST_S = 1.0
 
 
 def crowd(origin: str, num_tokens: int) -> tuple[dict[str, int], list[float]]:
@@ -43,10 +44,10 @@ def crowd(origin: str, num_tokens: int) -> tuple[dict[str, int], list[float]]:
         return json.loads(running.stdout.read()), sorted(taken_s)
 
 
-def check_health(taken_s: list[float], ends: dict[str, int]) -> None:
+def check_health(taken_s: list[float], ends: dict[str, int], limit_s: float) -> None:
     p99_s = taken_s[int(len(taken_s) * 0.99)]
     sys.stderr.write(f"{NUM_STREAMS} streams {ends}: /health p99 {p99_s * 1000:.0f} ms\n")
-    assert NUM_STREAMS < FULL_RUN or p99_s < HEALTH_P99_S
+    assert NUM_STREAMS < FULL_RUN or p99_s < limit_s
 
 
 @pytest.mark.timeout(600)
@@ -55,7 +56,7 @@ def test_all_are_served_where_there_is_room(tmp_path: Path) -> None:
     limits = {"RUNNER_SERVER__MAX_OPEN_REQUESTS": room, "RUNNER_ENGINE__QUEUE": room}
     with serve(tmp_path, MODEL, **limits) as server:
         ends, taken_s = crowd(server.origin, num_tokens=48)
-    check_health(taken_s, ends)
+    check_health(taken_s, ends, HEALTH_P99_S)
     assert ends == {"done": NUM_STREAMS}
 
 
@@ -64,6 +65,6 @@ def test_the_rest_is_told_at_once_where_there_is_not(tmp_path: Path) -> None:
     limits = {"RUNNER_SERVER__MAX_OPEN_REQUESTS": "16"}
     with serve(tmp_path, MODEL, **limits) as server:
         ends, taken_s = crowd(server.origin, num_tokens=200)
-    check_health(taken_s, ends)
+    check_health(taken_s, ends, BURST_S)  # one second of it, so that the worst one counts
     assert set(ends) == {"done", "429"}
     assert ends["done"] >= 16
