@@ -82,8 +82,9 @@ class Services:
         self.ledger.close()
 
     def default_model(self) -> Entry | None:
-        """The model to serve when none was named: the first in the catalogue that is here."""
-        return next((entry for entry in self.catalog if self.shelf.find(entry.id)), None)
+        """The model to serve when none was named: one that was fetched, else the bundled one."""
+        here = [entry for entry in self.catalog if self.shelf.find(entry.id)]
+        return min(here, key=lambda entry: entry.bundled is not None, default=None)
 
     def where(self, model: str) -> str:
         """Where an ordinary request would be answered: `local`, `hosted` or `unavailable`."""

@@ -99,8 +99,6 @@ def test_a_documented_command_exists_with_its_options(page: str, words: list[str
     known = {option for one in COMMANDS[name].params for option in getattr(one, "opts", [])}
     known |= {option for one in COMMANDS[name].params for option in one.secondary_opts}
     known |= {"--help", "--install-completion", "--show-completion"}
-    if name == "runner" and words[:1] == ["bench"]:
-        pytest.skip("runner bench is not registered yet")
     if name == "runner":
         assert words and words[0].startswith("-"), f"{page}: there is no command {words[:1]}"
     for word in words:

@@ -13,6 +13,7 @@ import typer
 from runner.errors import RunnerError
 
 from . import (
+    bench,
     chat,
     doctor,
     export,
@@ -50,6 +51,7 @@ app.command("ps")(ps.command)
 app.command("usage")(usage.command)
 app.add_typer(providers.app, name="providers")
 app.command("doctor")(doctor.command)
+app.command("bench")(bench.command)
 
 
 def version(show: bool) -> None:
