@@ -9,6 +9,7 @@ what tells whether checking drafts pays.
 from __future__ import annotations
 
 GAP_FACTOR = 2.2  # a mixed step may take this many times a plain decode step
+UNNOTICED_S = 0.01  # a gap that long is nothing to anyone, however fast the model
 TARGET_ALONE_S = 0.4
 SMALLEST_PIECE = 8
 SMOOTHING = 0.3
@@ -42,7 +43,7 @@ class Pace:
             piece = self._first_piece
         elif num_decoding:
             allowed_s = (GAP_FACTOR - 1) * (self.cost_s(num_decoding) or 0.0)
-            piece = int(allowed_s / self._prompt_token_s)
+            piece = int(max(allowed_s, UNNOTICED_S) / self._prompt_token_s)
         else:
             piece = int(TARGET_ALONE_S / self._prompt_token_s)
         return min(self._batch_size, num_decoding + max(SMALLEST_PIECE, piece))

@@ -79,10 +79,22 @@ class Match:
 
 
 class PrefixCache:
-    """Cells and slots of one engine. Slots are llama.cpp sequence ids, cells are its KV cells."""
+    """Cells and slots of one engine. Slots are llama.cpp sequence ids, cells are its KV cells.
 
-    def __init__(self, *, num_cells: int, num_slots: int, effects: CacheEffects) -> None:
+    At most `max_cached` cells are kept for sequences that are not running: attention walks over
+    every used cell of the unified cache, so cells nobody reads cost each token a little.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_cells: int,
+        num_slots: int,
+        effects: CacheEffects,
+        max_cached: int | None = None,
+    ) -> None:
         self.num_cells = num_cells
+        self._max_cached = num_cells if max_cached is None else max_cached
         self._effects = effects
         self._free_slots = list(range(num_slots - 1, -1, -1))
         self._roots: dict[str, Node] = {}
@@ -182,6 +194,8 @@ class PrefixCache:
         else:
             self._release(lease.slot, node)
             self._retire(node)
+        while self._num_unlocked > self._max_cached and self._evict():
+            pass
         root = self._roots[lease.tenant]
         root.slots.discard(lease.slot)
         if not root.slots and not root.children:

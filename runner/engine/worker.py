@@ -44,6 +44,7 @@ from .turn import Turn
 
 HEARTBEAT_S = 0.25
 QUIET_S = 0.2  # without a request, before prefixes are written to disk
+MIN_CACHED = 4096  # cells of finished sequences that are always worth keeping
 NUM_RETAINED = 96  # finished sequences whose cells may stay cached
 MAX_SEQUENCES = 256  # llama.cpp's LLAMA_MAX_SEQ
 BATCH_SIZE = 2048
@@ -113,10 +114,13 @@ def load(order: Load, pipe: Pipe) -> Loop:
     )
     model = Model(options, on_progress=lambda share: pipe.send(LoadProgress(share)))
     context = Context(model, options)
-    cache = PrefixCache(
-        num_cells=context.num_cells, num_slots=options.num_sequences, effects=context
-    )
     num_context = min(order.context, context.num_cells)
+    cache = PrefixCache(
+        num_cells=context.num_cells,
+        num_slots=options.num_sequences,
+        effects=context,
+        max_cached=max(MIN_CACHED, num_context // 2),
+    )
     scheduler = Scheduler(cache, num_running=order.parallel, context=num_context)
     compiler = GrammarCompiler(model)
     threading.Thread(target=compiler.prepare, daemon=True).start()

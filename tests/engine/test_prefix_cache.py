@@ -201,6 +201,22 @@ def test_random_lives_break_no_invariant(seed: int) -> None:
     assert not bench.cells.cells
 
 
+def test_only_so_many_cells_are_kept_for_sequences_that_are_gone() -> None:
+    cells = RecordedCells()
+    cache = PrefixCache(num_cells=100, num_slots=8, effects=cells, max_cached=10)
+    for start in range(5):
+        tokens = [start * 10 + n for n in range(6)]
+        lease = cache.open("", tokens, limit=5)
+        assert lease is not None
+        assert cache.grow(lease, 6)
+        cells.write(lease.slot, 0, tokens)
+        cache.commit(lease, tokens)
+        cache.close(lease, keep=True)
+        cache.check()
+        assert cache.num_cached <= 10
+    assert cache.match("", [40, 41, 42, 43, 44, 45]).num_tokens == 6
+
+
 def test_common_prefix_agrees_with_counting() -> None:
     chance = random.Random(7)
     for _ in range(500):
