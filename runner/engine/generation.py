@@ -96,7 +96,10 @@ class Generation:
         logits = context.logits(row)
         if self.guide is not None and self.guide.is_ruling:
             self.guide.mask(logits)
-        token = self.chain.sample(logits, self.margin)
+        if self.margin is None:
+            token = self.chain.sample(context, row)
+        else:
+            token = self.chain.draw(logits, self.margin)
         if self.model.is_end(token):
             forced = self.guide.take_end() if self.guide is not None else None
             return self._write([], deque(forced)) if forced else None

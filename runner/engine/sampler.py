@@ -55,14 +55,15 @@ def build_chain(model: Model, params: SamplingParams, seed: int) -> SamplerChain
 def margin_of(params: SamplingParams) -> float | None:
     """How far below the best logit a token may be and still matter; None where any may.
 
-    Heat shrinks distances and penalties can only lower the favourites, so both widen the margin.
+    Then, and with a top_k, which llama.cpp finds fast by itself, the samplers get everything.
+    Heat shrinks distances, so it widens the margin; greedy needs the best alone.
     """
-    if params.logit_bias or params.ignore_eos:
+    changes_order = params.logit_bias or params.ignore_eos or params.dry_multiplier > 0
+    if changes_order or _has_penalties(params):
         return None
-    margin = MARGIN * max(1.0, params.temperature)
-    if _has_penalties(params) or params.dry_multiplier > 0:
-        return None if params.dry_multiplier > 0 else margin + 4 * MARGIN
-    return margin
+    if params.temperature == 0:
+        return 0.0
+    return None if params.top_k > 0 else MARGIN * max(1.0, params.temperature)
 
 
 def _has_penalties(params: SamplingParams) -> bool:

@@ -28,7 +28,7 @@ def draws(model: Model, params: SamplingParams, *, whole: bool) -> list[int]:
     tokens = []
     for _ in range(60):
         logits = (chance.standard_normal(model.num_vocab) * 6).astype(np.float32)
-        tokens.append(chain.sample(logits, margin))
+        tokens.append(chain.draw(logits, margin))
     chain.close()
     return tokens
 
@@ -52,7 +52,7 @@ def test_greedy_takes_the_best(model: Model) -> None:
     logits = np.zeros(model.num_vocab, dtype=np.float32)
     logits[17] = 3.0
     params = SamplingParams(temperature=0)
-    assert build_chain(model, params, 0).sample(logits, margin_of(params)) == 17
+    assert build_chain(model, params, 0).draw(logits, margin_of(params)) == 17
 
 
 def test_bias_lifts_a_token_from_far_below(model: Model) -> None:
@@ -60,7 +60,7 @@ def test_bias_lifts_a_token_from_far_below(model: Model) -> None:
     logits = np.zeros(model.num_vocab, dtype=np.float32)
     logits[18] = 50.0
     logits[17] = -40.0
-    assert build_chain(model, params, 0).sample(logits, margin_of(params)) == 17
+    assert build_chain(model, params, 0).draw(logits, margin_of(params)) == 17
 
 
 def test_bias_on_a_token_that_is_not_there_is_refused(model: Model) -> None:
@@ -76,7 +76,7 @@ def test_same_seed_draws_the_same(model: Model) -> None:
 def test_logits_without_a_number_draw_something_rather_than_crash(model: Model) -> None:
     logits = np.full(model.num_vocab, np.nan, dtype=np.float32)
     params = SamplingParams(temperature=0)
-    assert 0 <= build_chain(model, params, 0).sample(logits, margin_of(params)) < model.num_vocab
+    assert 0 <= build_chain(model, params, 0).draw(logits, margin_of(params)) < model.num_vocab
 
 
 def test_logprobs_are_those_of_the_bare_model(model: Model) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 import llama_cpp.llama_cpp as lib
 import numpy as np
 
-from .context import Logits
+from .context import Context, Logits
 from .model import Model
 
-# exp(-30) of the best token's chance: all that is left out together is less than a float's error
-MARGIN = 30.0
+# exp(-20) of the best token's chance: all that is left out together is less than 1 in 3,000 even
+# where 128,000 tokens lie right below the line
+MARGIN = 20.0
 _ENTRY = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
@@ -51,13 +52,19 @@ class SamplerChain:
         array = (ctypes.c_char_p * len(breaks))(*breaks)
         self.add("dry", model.vocab, *settings, array, len(breaks))
 
-    def sample(self, logits: Logits, margin: float | None) -> int:
-        """Draw a token and accept it; `margin` None hands the samplers the whole vocabulary.
+    def sample(self, context: Context, row: int) -> int:
+        """Draw from all of an output row's logits, and accept what was drawn."""
+        return int(lib.llama_sampler_sample(self._handle, context.handle, row))
 
-        Otherwise tokens that many logits below the best one are left out beforehand.
+    def draw(self, logits: Logits, margin: float | None) -> int:
+        """Draw a token and accept it; tokens `margin` logits below the best are left out before.
+
+        With margin None the samplers get the whole vocabulary, as by `sample`.
         """
-        ids = np.arange(len(logits), dtype=np.int32)
-        if margin is not None and not np.isnan(best := logits.max()):
+        best = logits.max()
+        if margin is None or np.isnan(best):
+            ids = np.arange(len(logits), dtype=np.int32)
+        else:
             ids = np.flatnonzero(logits >= best - margin).astype(np.int32)
         entries = np.empty(len(ids), dtype=_ENTRY)
         entries["id"], entries["logit"], entries["p"] = ids, logits[ids], 0.0
