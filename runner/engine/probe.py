@@ -121,33 +121,15 @@ class _Lines(logging.Handler):
 
 def main() -> None:
     """The child."""
-    from .llama import Context, DryModel, LoadOptions, logger, system_info
-    from .worker import (
-        BATCH_SIZE,
-        EXACT_UBATCH_SIZE,
-        MAX_SEQUENCES,
-        NUM_RETAINED,
-        SMALL_WEIGHTS_BYTES,
-        UBATCH_SIZE,
-    )
+    from .llama import Context, DryModel, logger, system_info
+    from .worker import options_for
 
     fields = msgspec.json.decode(sys.stdin.buffer.read())
     if fields is None:
         sys.stdout.buffer.write(msgspec.json.encode(read_devices()))
         return
     order = Load(**fields)
-    size_bytes = sum(os.path.getsize(path) for path in order.weights if os.path.isfile(path))
-    options = LoadOptions(
-        weights=tuple(order.weights),
-        num_cells=order.num_cells,
-        num_sequences=min(MAX_SEQUENCES, order.parallel + NUM_RETAINED),
-        num_threads=order.threads,
-        batch_size=min(BATCH_SIZE, order.num_cells),
-        ubatch_size=UBATCH_SIZE if size_bytes > SMALL_WEIGHTS_BYTES else EXACT_UBATCH_SIZE,
-        gpu_layers=order.gpu_layers,
-        kv_type=order.kv_type,
-        repack=order.repack,
-    )
+    options = options_for(order)
     log = _Lines()
     logger.addHandler(log)
     logger.setLevel(logging.DEBUG)

@@ -98,10 +98,10 @@ class Pipe:
                 self.send(self.loop.status())
 
 
-def load(order: Load, pipe: Pipe) -> Loop:
-    """Weights, context and loop as ordered. Raises EngineLoadError."""
+def options_for(order: Load) -> LoadOptions:
+    """How the ordered weights are to be loaded; a probe counts what this very choice takes."""
     size_bytes = sum(os.path.getsize(path) for path in order.weights if os.path.isfile(path))
-    options = LoadOptions(
+    return LoadOptions(
         weights=tuple(order.weights),
         num_cells=order.num_cells,
         num_sequences=min(MAX_SEQUENCES, order.parallel + NUM_RETAINED),
@@ -112,6 +112,11 @@ def load(order: Load, pipe: Pipe) -> Loop:
         kv_type=order.kv_type,
         repack=order.repack,
     )
+
+
+def load(order: Load, pipe: Pipe) -> Loop:
+    """Weights, context and loop as ordered. Raises EngineLoadError."""
+    options = options_for(order)
     model = Model(options, on_progress=lambda share: pipe.send(LoadProgress(share)))
     context = Context(model, options)
     num_context = min(order.context, context.num_cells)
