@@ -14,9 +14,9 @@ from runner.types import Interjection, Timings, TokenLogprob
 
 from .constraint import GrammarCompiler, Guide
 from .detokenizer import Detokenizer, visible_piece
-from .llama import Context, Model, SamplerChain
+from .llama import Context, Model
 from .messages import Output, Submit
-from .sampler import build_chain, logprob_of, margin_of
+from .sampler import Sampler, logprob_of
 from .sequence import Sequence
 from .speculation import PromptLookup
 
@@ -47,8 +47,7 @@ class Generation:
 
     model: Model
     sequence: Sequence
-    chain: SamplerChain
-    margin: float | None
+    sampler: Sampler
     detokenizer: Detokenizer
     num_logprobs: int | None
     guide: Guide | None
@@ -62,16 +61,15 @@ class Generation:
         """Build it, and let it see what was generated before. Raises InvalidRequestError."""
         model, params = compiler.model, submit.sampling
         guide = Guide(compiler, submit.constraint) if submit.constraint is not None else None
-        chain = build_chain(model, params, params.seed or 0)
+        sampler = Sampler(model, params)
         sees_all = params.dry_multiplier > 0 or params.penalty_last_n < 0
         num_seen = len(sequence.tokens) if sees_all else params.penalty_last_n
         for token in sequence.tokens[max(0, len(sequence.tokens) - num_seen) :]:
-            chain.accept(token)
+            sampler.accept(token)
         generation = cls(
             model,
             sequence,
-            chain,
-            margin_of(params),
+            sampler,
             Detokenizer(model),
             params.logprobs,
             guide,
@@ -96,10 +94,7 @@ class Generation:
         logits = context.logits(row)
         if self.guide is not None and self.guide.is_ruling:
             self.guide.mask(logits)
-        if self.margin is None:
-            token = self.chain.sample(context, row)
-        else:
-            token = self.chain.draw(logits, self.margin)
+        token = self.sampler.draw(logits, self.sequence.num_new)
         if self.model.is_end(token):
             forced = self.guide.take_end() if self.guide is not None else None
             return self._write([], deque(forced)) if forced else None
@@ -124,7 +119,7 @@ class Generation:
 
     def close(self) -> None:
         """Free the sampler."""
-        self.chain.close()
+        self.sampler.close()
 
     def _write(self, logprobs: list[TokenLogprob], queue: deque[int], num_drawn: int = 0) -> Output:
         """Append the queued tokens and all that they force, as far as the sequence may grow."""
@@ -137,7 +132,7 @@ class Generation:
             sequence.tokens.append(token)
             written.append(token)
             if not is_drawn:
-                self.chain.accept(token)
+                self.sampler.accept(token)
                 if self.num_logprobs is not None:
                     logprobs.append(self._certain(token))
             text = self.detokenizer.feed(token)

@@ -1,28 +1,130 @@
-"""From sampling parameters to a chain of llama.cpp samplers.
+"""From sampling parameters to drawn tokens.
 
-Owns the order of the chain (that of llama-server) and what each parameter means in it. Greedy is
-temperature 0; a sampler that would change nothing is left out.
+Owns the order of the samplers (that of llama-server), what each parameter means in it, and the
+draw itself. Greedy is temperature 0; a sampler that would change nothing is left out.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from runner.errors import InvalidRequestError
 from runner.types import SamplingParams, TokenLogprob
 
 from .detokenizer import visible_piece
-from .llama import MARGIN, Logits, Model, SamplerChain
+from .llama import Ids, Logits, Model, SamplerChain
 
 MAX_LOGPROBS = 20
+# exp(-20) of the best token's chance: all that is left out together is less than 1 in 3,000 even
+# where 128,000 tokens lie right below the line
+MARGIN = 20.0
+_STEPS_PER_LOGIT = 16
+_ODD, _GOLDEN, _MASK = 0xD1342543DE82EF95, 0x9E3779B97F4A7C15, 2**64 - 1
 _MIN_KEEP = 1
 _BANNED = -1e9
 _DRY_BREAKERS = [b"\n", b":", b'"', b"*"]
 
 
-def build_chain(model: Model, params: SamplingParams, seed: int) -> SamplerChain:
-    """The chain for one sequence. Raises InvalidRequestError for a bias on no token."""
-    chain = SamplerChain()
+class Sampler:
+    """Draws the tokens of one sequence. Owns a chain; call `close` when the sequence ends.
+
+    A draw depends on the logits, the seed and the place in the answer alone, so an answer that is
+    taken up again in another process goes on as it would have.
+    """
+
+    def __init__(self, model: Model, params: SamplingParams) -> None:
+        """Raises InvalidRequestError for a bias on no token."""
+        self._params = params
+        self._seed = params.seed or 0
+        self._all_ids = np.arange(model.num_vocab, dtype=np.int32)
+        self._chain = SamplerChain()
+        self._moves_logits = _add_shifts(self._chain, model, params)
+        if params.temperature == 0:
+            self._chain.add("greedy")
+        else:
+            _add_truncation(self._chain, params, is_narrowed=not self._moves_logits)
+            self._chain.add("temp", params.temperature)
+
+    def draw(self, logits: Logits, place: int) -> int:
+        """The token at this place of the answer; the samplers learn of it."""
+        ids = self._narrow(logits)
+        left, heights, chosen = self._chain.apply(ids, logits[ids])
+        if chosen is None:
+            chosen = pick(heights, chance_at(self._seed, place))
+        token = int(left[chosen])
+        self._chain.accept(token)
+        return token
+
+    def accept(self, token: int) -> None:
+        """Tell the penalties about a token that came from elsewhere."""
+        self._chain.accept(token)
+
+    def close(self) -> None:
+        """Free the samplers."""
+        self._chain.close()
+
+    def _narrow(self, logits: Logits) -> Ids:
+        """The tokens that could be drawn at all, where that can be told before any sampler.
+
+        Most of a vocabulary has no chance worth a sort. What top_k and top_p leave follows from
+        the bare logits if nothing moves those; else all tokens go through the chain.
+        """
+        params = self._params
+        best = float(logits.max())
+        if self._moves_logits or not np.isfinite(best):
+            return self._all_ids
+        if params.temperature == 0:
+            return np.array([logits.argmax()], dtype=np.int32)
+        if 0 < params.top_k < len(logits):
+            lowest = np.partition(logits, -params.top_k)[-params.top_k]
+            ids = np.flatnonzero(logits >= lowest).astype(np.int32)  # ties stay in
+        else:
+            margin = MARGIN * max(1.0, params.temperature)  # heat shrinks distances
+            ids = np.flatnonzero(logits >= best - margin).astype(np.int32)
+        if params.top_p < 1 and params.typical_p == 1:
+            ids = ids[nucleus(logits[ids], params.top_p)]
+        return ids
+
+
+def chance_at(seed: int, place: int) -> float:
+    """A number in [0, 1) that follows from seed and place alone (SplitMix64)."""
+    mixed = (seed * _ODD + (place + 1) * _GOLDEN) & _MASK
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
+    return float((mixed ^ (mixed >> 31)) >> 11) * 2.0**-53
+
+
+def pick(logits: Logits, chance: float) -> int:
+    """The place among the logits that `chance` falls on, each as wide as its probability."""
+    if not np.isfinite(logits.max()):
+        return 0
+    reached = np.cumsum(np.exp(logits - logits.max()), dtype=np.float64)
+    place = int(np.searchsorted(reached, chance * reached[-1], side="right"))
+    return min(place, len(logits) - 1)
+
+
+def nucleus(logits: Logits, top_p: float) -> npt.NDArray[np.intp]:
+    """The fewest places whose probabilities sum to `top_p`, at least one.
+
+    Only the tokens near the cut are sorted: which ones these are shows in a coarse histogram.
+    """
+    depths = logits.max() - logits
+    weights = np.exp(-depths)
+    wanted = top_p * weights.sum(dtype=np.float64)
+    steps = (depths * _STEPS_PER_LOGIT).astype(np.intp)
+    reached = np.cumsum(np.bincount(steps, weights=weights))
+    cut = int(np.searchsorted(reached, wanted))
+    above = np.flatnonzero(steps < cut)
+    near = np.flatnonzero(steps == cut)
+    near = near[np.argsort(depths[near], kind="stable")]
+    missing = wanted - weights[above].sum(dtype=np.float64)
+    count = int(np.searchsorted(np.cumsum(weights[near], dtype=np.float64), missing)) + 1
+    return np.sort(np.concatenate((above, near[:count])))
+
+
+def _add_shifts(chain: SamplerChain, model: Model, params: SamplingParams) -> bool:
+    """The samplers that move single logits; False where there are none."""
     bias = resolve_bias(model, params)
     if bias:
         chain.add_bias(model, bias)
@@ -43,27 +145,7 @@ def build_chain(model: Model, params: SamplingParams, seed: int) -> SamplerChain
             params.dry_penalty_last_n if params.dry_penalty_last_n >= 0 else model.context_length,
         )
         chain.add_dry(model, settings, _DRY_BREAKERS)
-    if params.temperature == 0:
-        chain.add("greedy")
-        return chain
-    _add_truncation(chain, params, seed)
-    chain.add("temp", params.temperature)
-    chain.add("dist", seed)
-    return chain
-
-
-def margin_of(params: SamplingParams) -> float | None:
-    """How far below the best logit a token may be and still matter; None where any may.
-
-    Then, and with a top_k, which llama.cpp finds fast by itself, the samplers get everything.
-    Heat shrinks distances, so it widens the margin; greedy needs the best alone.
-    """
-    changes_order = params.logit_bias or params.ignore_eos or params.dry_multiplier > 0
-    if changes_order or _has_penalties(params):
-        return None
-    if params.temperature == 0:
-        return 0.0
-    return None if params.top_k > 0 else MARGIN * max(1.0, params.temperature)
+    return bool(bias) or _has_penalties(params) or params.dry_multiplier > 0
 
 
 def _has_penalties(params: SamplingParams) -> bool:
@@ -72,16 +154,18 @@ def _has_penalties(params: SamplingParams) -> bool:
     )
 
 
-def _add_truncation(chain: SamplerChain, params: SamplingParams, seed: int) -> None:
-    if params.top_k > 0:
+def _add_truncation(chain: SamplerChain, params: SamplingParams, *, is_narrowed: bool) -> None:
+    """The samplers that drop tokens, but for those whose work is done beforehand."""
+    if params.top_k > 0 and not is_narrowed:
         chain.add("top_k", params.top_k)
     if params.typical_p < 1:
         chain.add("typical", params.typical_p, _MIN_KEEP)
-    if params.top_p < 1:
+    if params.top_p < 1 and not (is_narrowed and params.typical_p == 1):
         chain.add("top_p", params.top_p, _MIN_KEEP)
     if params.min_p > 0:
         chain.add("min_p", params.min_p, _MIN_KEEP)
     if params.xtc_probability > 0:
+        seed = params.seed or 0
         chain.add("xtc", params.xtc_probability, params.xtc_threshold, _MIN_KEEP, seed)
 
 

@@ -6,15 +6,15 @@ every return code, and turns failures into exceptions. Decides nothing about who
 
 from .context import AbortFlag, Batch, Context, DecodeAborted, DecodeFailed, Logits
 from .model import DryModel, LoadOptions, Model, logger, route_log, system_info, version
-from .sampler_chain import MARGIN, SamplerChain
+from .sampler_chain import Ids, SamplerChain
 
 __all__ = [
-    "MARGIN",
     "AbortFlag",
     "Batch",
     "Context",
     "DecodeAborted",
     "DecodeFailed",
+    "Ids",
     "DryModel",
     "LoadOptions",
     "Logits",

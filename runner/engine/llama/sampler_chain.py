@@ -1,8 +1,7 @@
-"""Sampler chains of llama.cpp, applied to the tokens that could be drawn at all.
+"""Sampler chains of llama.cpp, applied to the tokens that are given to them.
 
-Owns one sequence's chain. Most of a vocabulary has no chance worth a sort: only tokens within a
-margin of the best logit are handed to the samplers, which makes a step's work independent of the
-vocabulary's size.
+Owns the samplers of one sequence. Which tokens are worth handing over, and which of those that
+are left is drawn, is decided by the caller.
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ from typing import Any
 
 import llama_cpp.llama_cpp as lib
 import numpy as np
+import numpy.typing as npt
 
-from .context import Context, Logits
+from .context import Logits
 from .model import Model
 
-# exp(-20) of the best token's chance: all that is left out together is less than 1 in 3,000 even
-# where 128,000 tokens lie right below the line
-MARGIN = 20.0
+Ids = npt.NDArray[np.int32]
 _ENTRY = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
@@ -52,29 +50,22 @@ class SamplerChain:
         array = (ctypes.c_char_p * len(breaks))(*breaks)
         self.add("dry", model.vocab, *settings, array, len(breaks))
 
-    def sample(self, context: Context, row: int) -> int:
-        """Draw from all of an output row's logits, and accept what was drawn."""
-        return int(lib.llama_sampler_sample(self._handle, context.handle, row))
+    def apply(self, ids: Ids, logits: Logits) -> tuple[Ids, Logits, int | None]:
+        """What the samplers leave of the tokens, with their new logits.
 
-    def draw(self, logits: Logits, margin: float | None) -> int:
-        """Draw a token and accept it; tokens `margin` logits below the best are left out before.
-
-        With margin None the samplers get the whole vocabulary, as by `sample`.
+        The last is the place among them that a sampler chose, None where none chooses.
         """
-        best = logits.max()
-        if margin is None or np.isnan(best):
-            ids = np.arange(len(logits), dtype=np.int32)
-        else:
-            ids = np.flatnonzero(logits >= best - margin).astype(np.int32)
         entries = np.empty(len(ids), dtype=_ENTRY)
-        entries["id"], entries["logit"], entries["p"] = ids, logits[ids], 0.0
+        entries["id"], entries["logit"], entries["p"] = ids, logits, 0.0
         candidates: Any = lib.llama_token_data_array()
         candidates.data = _pointer_to(entries)
         candidates.size, candidates.selected, candidates.sorted = len(ids), -1, False
         lib.llama_sampler_apply(self._handle, ctypes.byref(candidates))
-        token = int(candidates.data[max(0, candidates.selected)].id)  # -1: nothing but NaN
-        lib.llama_sampler_accept(self._handle, token)
-        return token
+        moved = ctypes.addressof(candidates.data.contents) - entries.ctypes.data
+        first = moved // _ENTRY.itemsize  # a sampler may drop tokens at the front
+        left = entries[first : first + candidates.size]
+        chosen = int(candidates.selected)
+        return left["id"], left["logit"], chosen if chosen >= 0 else None
 
     def accept(self, token: int) -> None:
         """Tell the penalties about a token that came from elsewhere."""
