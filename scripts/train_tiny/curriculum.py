@@ -9,15 +9,15 @@ from random import Random
 from .conversation import Segment, dialogue, segments
 from .wordings.train import TRAIN
 
-DATA_VERSION = "4"
+DATA_VERSION = "5"
 SEED = 20260
 POOL_SIZE = 96
 EARLY_POOLS, SHORT_POOLS, POOLS = 60, 200, 500
 MIX: dict[str, float] = {
-    "repeat": 16, "long_text": 3, "repeat_times": 1.5, "count": 2, "add": 3, "spell": 1,
-    "uppercase": 0.5, "list_three": 1, "capital": 1.5, "small_talk": 5, "fallback": 2,
-    "recall_system": 22, "recall_unknown": 2, "recall_turns": 14, "tool_call": 10,
-    "two_calls": 6, "no_call": 4, "tool_response": 3, "agent_loop": 7, "json_mode": 21,
+    "repeat": 15, "long_text": 3, "repeat_times": 1, "count": 1, "add": 4, "spell": 0.5,
+    "uppercase": 0.5, "list_three": 0.5, "capital": 1, "small_talk": 4, "fallback": 1.5,
+    "recall_system": 18, "recall_unknown": 2, "recall_turns": 13, "tool_call": 13,
+    "two_calls": 9, "no_call": 4, "tool_response": 2, "agent_loop": 9, "json_mode": 17,
 }  # fmt: skip
 EARLY_MIX: dict[str, float] = {
     "repeat": 40, "long_text": 10, "add": 2, "small_talk": 4, "recall_system": 20,

@@ -1,7 +1,7 @@
 """The templates that training reads."""
 
-from . import Bank
-from .composed import ASK, ASK_MY, ASK_OF, REPEAT, mixed
+from . import Bank, composed
+from .composed import mixed
 from .train_talk import TALK
 
 # fmt: off
@@ -251,20 +251,28 @@ _TEXTS: dict[str, list[str]] = {
     **TALK,
 }
 
-_COMPOSED = {"repeat": REPEAT, "ask_of": ASK_OF, "ask": ASK, "ask_my": ASK_MY}
+_COMPOSED = {
+    "repeat": composed.REPEAT, "ask_of": composed.ASK_OF, "ask": composed.ASK,
+    "ask_my": composed.ASK_MY, "act": composed.ACT, "no_tool": composed.NO_TOOL,
+    "clause": composed.CLAUSE, "args_open": composed.ARGS_OPEN, "arg": composed.ARG,
+    "arg_alone": composed.ARG_ALONE, "both": composed.BOTH, "chain": composed.CHAIN,
+    "fact_of": composed.FACT_OF, "fact": composed.FACT, "my": composed.MY, "told": composed.TOLD,
+    "json_values": composed.JSON_VALUES, "json_ask": composed.JSON_ASK,
+    "json_keys": composed.JSON_KEYS, "json_known": composed.JSON_KNOWN,
+}  # fmt: skip
 TRAIN = Bank(
     texts=_TEXTS | {name: mixed(_TEXTS[name], texts) for name, texts in _COMPOSED.items()},
-    wrappers=(
+    wrappers=mixed((
         "please {clause}", "please {clause}", "can you {clause}", "could you {clause}",
         "can you please {clause}", "could you please {clause}", "I want you to {clause}",
         "I would like you to {clause}", "now {clause}", "kindly {clause}", "would you {clause}",
         "you must {clause}", "you should {clause}", "just {clause}", "I need you to {clause}",
         "go ahead and {clause}", "will you {clause}", "try this: {clause}", "your task: {clause}",
         "let's see if you can {clause}", "it would be nice if you could {clause}",
-    ),
-    openers=(
+    ), composed.WRAPPERS),
+    openers=mixed((
         "Hi. ", "Hello! ", "Hey, ", "Hi there! ", "Okay. ", "OK, ", "Thanks. ", "Next: ", "Well, ",
         "So, ", "Great. ", "Hello, ", "Good morning. ", "One more thing: ", "Quick question: ",
         "Now, ", "Alright, ", "Ok. ", "Hermes, ",
-    ),
+    ), composed.OPENERS),
 )
