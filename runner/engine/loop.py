@@ -109,7 +109,8 @@ class Loop:
         for sequence in self._scheduler.admit():
             self._start(sequence)
         budget = self._pace.budget(num_decoding=self._scheduler.num_decoding)
-        chunks, starved = self._scheduler.plan(budget)
+        whole = self._pace.whole_budget() if self._scheduler.may_begin_together else 0
+        chunks, starved = self._scheduler.plan(budget, whole)
         for sequence in starved:
             self._end(sequence, "length")
         if chunks and self._decode(chunks):

@@ -1,16 +1,17 @@
 """How long steps take, and what follows from it. Pure: fed with measured times.
 
 Beside running decodes a prompt is computed in pieces small enough that no stream's gap between
-tokens grows much; alone it is computed in pieces that take under half a second, so that
-cancelling and progress stay quick even where a token is slow. The cost of a batch by its size is
-what tells whether checking drafts pays.
+tokens grows much; alone it is computed in pieces that take a second or so, so that progress shows
+even where a token is slow. The cost of a batch by its size is what tells whether checking drafts
+pays.
 """
 
 from __future__ import annotations
 
 GAP_FACTOR = 2.2  # a mixed step may take this many times a plain decode step
 UNNOTICED_S = 0.01  # a gap that long is nothing to anyone, however fast the model
-TARGET_ALONE_S = 0.4
+TARGET_ALONE_S = 1.5
+WHOLE_PIECE = 64  # llama.cpp computes multiples of it best
 SMALLEST_PIECE = 8
 SMOOTHING = 0.3
 LARGEST_KNOWN = 128  # above this, batches are prompts; below, each size has its own cost
@@ -39,14 +40,23 @@ class Pace:
 
     def budget(self, *, num_decoding: int) -> int:
         """Tokens the next step may compute, the `num_decoding` tokens of streams included."""
+        if not num_decoding:
+            return self.whole_budget()
         if self._prompt_token_s is None:
             piece = self._first_piece
-        elif num_decoding:
+        else:
             allowed_s = (GAP_FACTOR - 1) * (self.cost_s(num_decoding) or 0.0)
             piece = int(max(allowed_s, UNNOTICED_S) / self._prompt_token_s)
-        else:
-            piece = int(TARGET_ALONE_S / self._prompt_token_s)
         return min(self._batch_size, num_decoding + max(SMALLEST_PIECE, piece))
+
+    def whole_budget(self) -> int:
+        """Tokens that a step may compute when no stream minds waiting for it."""
+        if self._prompt_token_s is None:
+            return min(self._batch_size, self._first_piece)
+        tokens = max(SMALLEST_PIECE, int(TARGET_ALONE_S / self._prompt_token_s))
+        if tokens > WHOLE_PIECE:
+            tokens -= tokens % WHOLE_PIECE
+        return min(self._batch_size, tokens)
 
     def cost_s(self, num_tokens: int) -> float | None:
         """Seconds that a batch of this size takes; None where nothing alike was measured.

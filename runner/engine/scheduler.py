@@ -13,6 +13,7 @@ from .prefix_cache import PrefixCache, common_prefix
 from .sequence import Chunk, Sequence
 
 WORTH_WAITING_FOR = 32  # tokens of a shared prompt that is being computed by another sequence
+JUST_BEGUN = 8  # tokens of an answer; until then a stream may wait for others to begin
 
 
 class Scheduler:
@@ -47,6 +48,18 @@ class Scheduler:
         """Pending tokens of sequences that are past their prompt."""
         return sum(sequence.num_pending for sequence in self.running if not sequence.is_prefilling)
 
+    @property
+    def may_begin_together(self) -> bool:
+        """Whether prompts may be finished at the cost of a longer gap in the running streams.
+
+        So it is where requests came in a burst: all streams have only begun, or more are still
+        to begin than run.
+        """
+        decoding = [sequence for sequence in self.running if not sequence.is_prefilling]
+        num_prefilling = len(self.running) - len(decoding)
+        begun = [sequence for sequence in decoding if sequence.num_new >= JUST_BEGUN]
+        return num_prefilling > 0 and (not begun or num_prefilling > len(decoding))
+
     def admit(self) -> list[Sequence]:
         """Let waiting sequences in, in order, while slots and cells last."""
         admitted: list[Sequence] = []
@@ -64,11 +77,12 @@ class Scheduler:
         self.waiting.extendleft(reversed(passed_over))
         return admitted
 
-    def plan(self, budget: int) -> tuple[list[Chunk], list[Sequence]]:
+    def plan(self, budget: int, whole: int = 0) -> tuple[list[Chunk], list[Sequence]]:
         """The chunks of the next step within `budget` tokens, and who found no cells.
 
-        A sequence without cells gets no chunk, and the caller ends it; one at a time, since its
-        cells may be enough for the others.
+        Up to `whole` tokens may be computed where that finishes a prompt. A sequence without
+        cells gets no chunk, and the caller ends it; one at a time, since its cells may be enough
+        for the others.
         """
         chunks: list[Chunk] = []
         starved: list[Sequence] = []
@@ -78,6 +92,8 @@ class Scheduler:
             if sequence.num_drafts and sequence.num_pending > budget:
                 sequence.drop_guesses()
             count = min(sequence.num_pending, budget)
+            if sequence.is_prefilling and sequence.num_pending <= whole:
+                count = sequence.num_pending
             if count <= 0:
                 continue
             lease = sequence.lease
@@ -86,7 +102,8 @@ class Scheduler:
                 if not starved and not (sequence.is_prefilling and chunks):
                     starved.append(sequence)
                 continue
-            budget -= count
+            budget = max(0, budget - count)
+            whole -= count
             chunks.append(_chunk(sequence, count))
         return chunks, starved
 

@@ -21,7 +21,7 @@ def test_prompt_beside_streams_leaves_their_gap_small() -> None:
 def test_prompt_alone_is_computed_in_larger_pieces() -> None:
     pace = Pace(batch_size=2048)
     pace.record(num_decoded=0, num_prompt=64, duration_s=0.064)
-    assert pace.budget(num_decoding=0) == 400
+    assert pace.budget(num_decoding=0) == 1472  # a second and a half, in whole pieces
 
 
 @given(

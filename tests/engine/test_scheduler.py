@@ -8,7 +8,7 @@ import random
 import pytest
 
 from runner.engine.prefix_cache import PrefixCache
-from runner.engine.scheduler import Scheduler
+from runner.engine.scheduler import JUST_BEGUN, Scheduler
 from runner.engine.sequence import Sequence
 
 from .test_prefix_cache import RecordedCells
@@ -33,11 +33,12 @@ class Engine:
         self.scheduler.add(sequence)
         return sequence
 
-    def step(self, budget: int = 64, *, fails: bool = False) -> int:
+    def step(self, budget: int = 64, whole: int = 0, *, fails: bool = False) -> int:
         """One step; returns the tokens computed."""
         self.scheduler.admit()
-        chunks, starved = self.scheduler.plan(budget)
-        assert sum(chunk.stop - chunk.start for chunk in chunks) <= budget
+        whole = whole if self.scheduler.may_begin_together else 0
+        chunks, starved = self.scheduler.plan(budget, whole)
+        assert sum(chunk.stop - chunk.start for chunk in chunks) <= max(budget, whole)
         for sequence in starved:
             self.end(sequence, "length")
         for chunk in chunks:
@@ -86,6 +87,32 @@ def test_decodes_come_before_prompts_in_one_step() -> None:
     engine.scheduler.admit()
     chunks, _ = engine.scheduler.plan(8)
     assert [(chunk.sequence.id, chunk.stop - chunk.start) for chunk in chunks] == [(1, 1), (2, 7)]
+
+
+def test_requests_of_one_burst_begin_together() -> None:
+    engine = Engine(num_running=4)
+    for sequence_id in range(4):
+        engine.submit(sequence_id, [sequence_id] * 30, max_new=50)
+    engine.step(40, whole=80)
+    engine.step(40, whole=80)
+    assert [sequence.num_new for sequence in engine.scheduler.running] == [2, 2, 1, 1]
+
+
+def test_long_prompt_makes_no_running_stream_wait() -> None:
+    engine = Engine()
+    stream = engine.submit(1, [1, 2, 3], max_new=90)
+    while stream.num_new < JUST_BEGUN:
+        engine.step()
+    engine.submit(2, list(range(10, 60)))
+    engine.scheduler.admit()
+    assert not engine.scheduler.may_begin_together
+    fresh = Engine()
+    fresh.submit(1, [1, 2, 3], max_new=90)
+    fresh.step()
+    fresh.submit(2, list(range(10, 250)))
+    fresh.scheduler.admit()
+    chunks, _ = fresh.scheduler.plan(8, 64)
+    assert [chunk.stop - chunk.start for chunk in chunks] == [1, 7]
 
 
 def test_prompt_longer_than_the_budget_takes_several_steps() -> None:
@@ -191,7 +218,7 @@ def random_schedule(seed: int) -> None:
                 cancelled.add(sequence.id)
                 engine.scheduler.remove(sequence)
                 engine.check()
-        engine.step(chance.randint(4, 64), fails=chance.random() < 0.1)
+        engine.step(chance.randint(4, 64), chance.randint(0, 99), fails=chance.random() < 0.1)
     engine.run(chance.randint(4, 64))
     assert set(engine.ended) | cancelled == set(range(num_submitted))
     assert engine.cache.num_live == 0
