@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 LETTERS = "etaoinshrdlucmfwypvbgkqjxz"
 PUNCTUATION = ('{"', '":', 'Ġ"', '",', '"}', "},", ":{", ':"', '{"', "Ġ{", '"},', '":"', '","')
+COMPACT = (":{", ':"', '":"', '","')  # JSON without its spaces, which Hermes does not write
 KNOWN_TEXT = """
 customer name priority low normal high urgent number of items is delivered shipping method standard
 express pickup true false search orders status open shipped returned limit set order tool arguments

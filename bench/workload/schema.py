@@ -1,4 +1,4 @@
-"""JSON Schema: small records of the kind that programs extract, alone and eight at a time.
+"""JSON Schema: small records that programs extract from a sentence, alone and eight at a time.
 
 Every field is bounded, so that a model that knows nothing still comes to an end.
 """
@@ -58,7 +58,7 @@ async def run(task: Task) -> Figures:
 async def _extract(server: Running, task: Task, name: object) -> int:
     """One object, checked; returns its tokens."""
     reply = await server.client.chat(
-        ask(task.text(task.scale.prompt, name)),
+        ask(task.text(task.scale.source, name)),
         max_tokens=MAX_TOKENS,
         ignore_eos=False,
         response_format={

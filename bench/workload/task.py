@@ -23,6 +23,7 @@ class Scale:
     output: int = 192
     crowd_output: int = 64
     prompt: int = 64
+    source: int = 24
     prefix: int = 1200
     num_agents: int = 8
     num_agent_requests: int = 16
@@ -38,6 +39,7 @@ QUICK = Scale(
     output=24,
     crowd_output=8,
     prompt=16,
+    source=8,
     prefix=160,
     num_agents=4,
     num_agent_requests=6,

@@ -59,25 +59,22 @@ class Pace:
         return min(self._batch_size, tokens)
 
     def cost_s(self, num_tokens: int) -> float | None:
-        """Seconds that a batch of this size takes; None where nothing alike was measured.
+        """Seconds that a batch of this size takes; None where nothing was measured.
 
-        Sizes are kept by powers of two; between two known ones the cost of a token is taken in
-        proportion, beyond the largest known one it stays what it is there.
+        Sizes are kept by powers of two. Where a size was never run, the least it could take is
+        said, so that it is tried: no less than a smaller batch took, and for each token no less
+        than in a larger one.
         """
         if not self._cost_s:
             return None
         bucket = num_tokens.bit_length()
-        known = sorted(self._cost_s)
-        below = [size for size in known if size <= bucket]
-        above = [size for size in known if size >= bucket]
-        if not below:
-            return self._cost_s[above[0]] * (1 << above[0]) / 2
-        if not above:
-            return self._cost_s[below[-1]] * num_tokens
-        low, high = below[-1], above[0]
-        share = (bucket - low) / (high - low) if high > low else 0.0
-        per_token = self._cost_s[low] * (1 - share) + self._cost_s[high] * share
-        return per_token * num_tokens
+        if bucket in self._cost_s:
+            return self._cost_s[bucket] * num_tokens
+        smaller = [known for known in self._cost_s if known < bucket]
+        larger = [known for known in self._cost_s if known > bucket]
+        floor_s = self._cost_s[max(smaller)] * (1 << (max(smaller) - 1)) if smaller else 0.0
+        each_s = self._cost_s[min(larger)] if larger else 0.0
+        return max(floor_s, each_s * num_tokens)
 
 
 def _blend(old: float | None, new: float) -> float:

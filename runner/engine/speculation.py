@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 ORDER = 3  # tokens that have to agree before a guess is made
-SIZES = (2, 3, 4, 6, 8, 12, 16, 24, 32)
+SIZES = (1, 3, 7, 15, 31)  # with the token before them batches of a size that machines like
+FIRST_SIZE = 3
 FIRST_BELIEF = 0.75
 LEARNING = 0.12
 FORGETTING = 0.01  # per token without a guess, back towards the first belief
@@ -48,7 +49,7 @@ class PromptLookup:
         """The number of guesses with the most expected tokens a second, 0 if none pays."""
         plain = cost_s(1)
         if plain is None or plain <= 0:
-            return min(available, SIZES[0])
+            return min(available, FIRST_SIZE)
         best, best_rate = 0, MARGIN / plain
         for size in SIZES:
             if size > available:

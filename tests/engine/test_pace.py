@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,3 +36,14 @@ def test_budget_is_never_too_small_to_progress_nor_larger_than_a_batch(
     for num_decoded, num_prompt, duration_s in steps:
         pace.record(num_decoded=num_decoded, num_prompt=num_prompt, duration_s=duration_s)
     assert num_decoding + SMALLEST_PIECE <= pace.budget(num_decoding=num_decoding) <= 512
+
+
+def test_batch_never_run_is_thought_as_quick_as_it_could_be() -> None:
+    pace = Pace(batch_size=2048)
+    pace.record(num_decoded=1, num_prompt=0, duration_s=0.02)
+    pace.record(num_decoded=0, num_prompt=64, duration_s=0.064)
+    assert pace.cost_s(4) == 0.02
+    assert pace.cost_s(32) == pytest.approx(0.032)
+    pace.record(num_decoded=4, num_prompt=0, duration_s=0.06)
+    assert pace.cost_s(4) == pytest.approx(0.06)
+    assert (pace.cost_s(8) or 0) >= 0.06
