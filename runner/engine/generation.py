@@ -14,11 +14,12 @@ from runner.types import Interjection, Timings, TokenLogprob
 
 from .constraint import GrammarCompiler, Guide
 from .detokenizer import Detokenizer, visible_piece
+from .drafting import Draft
 from .llama import Context, Model
 from .messages import Output, Submit
 from .sampler import Sampler, logprob_of
 from .sequence import Sequence
-from .speculation import PromptLookup
+from .speculation import Belief, PromptLookup
 
 
 @dataclass(slots=True)
@@ -53,8 +54,10 @@ class Generation:
     guide: Guide | None
     interjection: Interjection | None
     lookup: PromptLookup
+    belief: Belief = field(default_factory=Belief)  # in the draft's guesses
     clock: Clock = field(default_factory=Clock)
     _tail: str = ""
+    _is_drafted: bool = False
 
     @classmethod
     def begin(cls, compiler: GrammarCompiler, sequence: Sequence, submit: Submit) -> Generation:
@@ -108,14 +111,26 @@ class Generation:
         """Whether the constraint says that the answer is complete."""
         return self.guide is not None and self.guide.is_over
 
-    def guess(self, limit: int, cost_s: Callable[[int], float | None]) -> None:
+    def guess(
+        self, limit: int, cost_s: Callable[[int], float | None], draft: Draft | None = None
+    ) -> None:
         """Append tokens that likely come next, for the next step to check, where that pays."""
         sequence = self.sequence
         room = min(limit, sequence.max_new - sequence.num_new - 1)
         if self.guide is not None and self.guide.is_ruling:
             return
-        if sequence.num_pending == 1:
-            sequence.guess(self.lookup.propose(sequence.tokens, room, cost_s))
+        if sequence.num_pending != 1:
+            return
+        guesses = self.lookup.propose(sequence.tokens, room, cost_s)
+        self._is_drafted = not guesses and draft is not None
+        if not guesses and draft is not None:
+            guesses = draft.propose(sequence.id, sequence.tokens, room, self.belief, cost_s)
+        sequence.guess(guesses)
+
+    def learn(self, num_guessed: int, num_right: int) -> None:
+        """So many of the last guesses were right."""
+        guesser = self.belief if self._is_drafted else self.lookup
+        guesser.learn(num_guessed, num_right)
 
     def close(self) -> None:
         """Free the sampler."""

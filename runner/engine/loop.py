@@ -15,6 +15,7 @@ from runner.errors import ContextLengthError, InvalidRequestError
 from runner.types import PromptPiece
 
 from .constraint import GrammarCompiler, GuideError
+from .drafting import Draft
 from .embedding import Embedder
 from .generation import Generation
 from .llama import Batch, Context, DecodeAborted, DecodeFailed, Model
@@ -56,6 +57,7 @@ class Tools:
     compiler: GrammarCompiler
     turn: Turn
     persistence: Persistence
+    draft: Draft | None = None
 
 
 class Loop:
@@ -77,6 +79,7 @@ class Loop:
         self._compiler = tools.compiler
         self._turn = tools.turn
         self._persistence = tools.persistence
+        self._draft = tools.draft
         self._send = send
         self._clock = clock
         self._batch = Batch(tools.embedder.batch_size)
@@ -315,7 +318,7 @@ class Loop:
             num_right += 1
         if guesses:
             self._scheduler.accept(sequence, num_right, len(guesses))
-            generation.lookup.learn(len(guesses), num_right)
+            generation.learn(len(guesses), num_right)
         if reason is None and sequence.lease is not None:
             self._guess(generation)
         return reason
@@ -339,8 +342,13 @@ class Loop:
 
     def _guess(self, generation: Generation) -> None:
         """Let a lone stream guess ahead; beside others the batch is full enough as it is."""
-        if len(self._scheduler.running) <= MAX_GUESSING:
+        if len(self._scheduler.running) > MAX_GUESSING:
+            return
+        if self._draft is None:
             generation.guess(MAX_GUESSES, self._pace.cost_s)
+        else:
+            with self._turn:
+                generation.guess(MAX_GUESSES, self._pace.cost_s, self._draft)
 
     def _end(self, sequence: Sequence, reason: str) -> None:
         generation = self._generations[sequence.id]
@@ -365,6 +373,8 @@ class Loop:
         generation = self._generations.pop(sequence.id, None)
         if generation is not None:
             generation.close()
+        if self._draft is not None:
+            self._draft.forget(sequence.id)
 
 
 def _id_of(message: FromParent) -> int:

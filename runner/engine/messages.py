@@ -35,7 +35,9 @@ class Load(_Word, frozen=True):
     `turns` is a file that engines of one machine lock for each step, so that they take turns on
     the cores instead of spinning against each other; empty for none. Computed prefixes are kept
     in `prefix_folder` (empty for nowhere), at most `prefix_bytes` of them. The process may not
-    allocate more than `memory_limit_bytes` (0 for no limit); mapped weights do not count.
+    allocate more than `memory_limit_bytes` (0 for no limit); mapped weights do not count. The
+    smaller model of the files in `draft` guesses ahead. Where `thread_choices` are given, each is
+    tried before the first request and the fastest is used instead of `threads`.
     """
 
     weights: list[str]
@@ -50,6 +52,8 @@ class Load(_Word, frozen=True):
     prefix_folder: str = ""
     prefix_bytes: int = 0
     memory_limit_bytes: int = 0
+    draft: list[str] = []
+    thread_choices: list[int] = []
 
 
 class Submit(_Word, frozen=True):
@@ -105,7 +109,10 @@ class Stop(_Word, frozen=True):
 
 
 class Loaded(_Word, frozen=True):
-    """Child: the weights are loaded; what the parent needs to know of them."""
+    """Child: the weights are loaded; what the parent needs to know of them.
+
+    `tokens_per_s` is what one stream ran at with `num_threads`, 0 where nothing was tried.
+    """
 
     num_context: int
     num_train_context: int
@@ -117,6 +124,9 @@ class Loaded(_Word, frozen=True):
     chat_template: str | None
     tool_template: str | None
     metadata: dict[str, str]
+    num_threads: int = 0
+    tokens_per_s: float = 0.0
+    has_draft: bool = False
 
 
 class LoadFailed(_Word, frozen=True):

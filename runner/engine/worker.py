@@ -14,12 +14,16 @@ import socket
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from runner.errors import EngineLoadError
 
 from .cell import limit_memory
 from .constraint import GrammarCompiler
+from .drafting import Draft, draft_options
 from .embedding import Embedder
 from .llama import Context, LoadOptions, Model, version
 from .loop import Loop, Tools
@@ -40,6 +44,7 @@ from .persistence import Persistence
 from .prefix_cache import PrefixCache
 from .prefix_store import PrefixStore, fingerprint
 from .scheduler import Scheduler
+from .tuning import Trial, fastest
 from .turn import Turn
 
 HEARTBEAT_S = 0.25
@@ -131,10 +136,35 @@ def load(order: Load, pipe: Pipe) -> Loop:
     threading.Thread(target=compiler.prepare, daemon=True).start()
     embedder = Embedder(model, options, context=num_context)
     persistence = Persistence(open_store(order), cache, context)
-    tools = Tools(embedder, compiler, Turn(order.turns), persistence)
+    turn = Turn(order.turns)
+    trial = Trial(order.threads, 0.0)
+    if order.thread_choices:
+        with turn:
+            trial = fastest(context, order.thread_choices, time.monotonic)
+    draft = open_draft(order, replace(options, num_threads=trial.num_threads), model, num_context)
+    tools = Tools(embedder, compiler, turn, persistence, draft)
     loop = Loop(model, context, scheduler, tools, pipe.send, time.monotonic)
-    pipe.send(_describe(model, num_context))
+    pipe.send(
+        msgspec.structs.replace(
+            _describe(model, num_context),
+            num_threads=trial.num_threads,
+            tokens_per_s=trial.tokens_per_s,
+            has_draft=draft is not None,
+        )
+    )
     return loop
+
+
+def open_draft(order: Load, options: LoadOptions, model: Model, num_context: int) -> Draft | None:
+    """The model that guesses ahead; None where there is none, or where it cannot be used."""
+    if not order.draft:
+        return None
+    try:
+        wanted = draft_options(options, tuple(order.draft), num_context)
+        return Draft(wanted, model, time.monotonic)
+    except EngineLoadError as error:
+        logging.warning("no draft model guesses ahead: %s", error)
+        return None
 
 
 def open_store(order: Load) -> PrefixStore | None:

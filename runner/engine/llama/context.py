@@ -150,6 +150,10 @@ class Context:
             lib.llama_free(self.handle)
             self.handle = None
 
+    def use_threads(self, count: int) -> None:
+        """Compute with so many threads from now on."""
+        lib.llama_set_n_threads(self.handle, count, count)
+
     def decode(self, batch: Batch) -> None:
         """Compute the batch.
 
