@@ -187,7 +187,7 @@ def test_small_models_serve_more_requests_and_tiny_ones_use_one_thread(tmp_path:
 
 def test_less_memory_first_costs_shared_cells_then_kv_bits_then_context(eight: ModelShape) -> None:
     seen = []
-    for mib in range(16 * 1024, 4 * 1024, -64):
+    for mib in range(16 * 1024, 4 * 1024, -16):
         try:
             planned = plan(eight, machine(mib / 1024))
         except DoesNotFitError:

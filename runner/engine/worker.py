@@ -50,7 +50,7 @@ from .turn import Turn
 HEARTBEAT_S = 0.25
 QUIET_S = 0.2  # without a request, before prefixes are written to disk
 MIN_CACHED = 4096  # cells of finished sequences that are always worth keeping
-NUM_RETAINED = 96  # finished sequences whose cells may stay cached
+NUM_RETAINED = 32  # finished sequences whose cells may stay cached; each costs a row of logits
 MAX_SEQUENCES = 256  # llama.cpp's LLAMA_MAX_SEQ
 BATCH_SIZE = 2048
 UBATCH_SIZE = 512
@@ -133,7 +133,6 @@ def load(order: Load, pipe: Pipe) -> Loop:
     )
     scheduler = Scheduler(cache, num_running=order.parallel, context=num_context)
     compiler = GrammarCompiler(model)
-    threading.Thread(target=compiler.prepare, daemon=True).start()
     embedder = Embedder(model, options, context=num_context)
     persistence = Persistence(open_store(order), cache, context)
     turn = Turn(order.turns)

@@ -15,7 +15,7 @@ from .shape import ModelShape, Weight
 UBATCH = 512
 SMALL_UBATCH = 32  # the engine computes small models in steps that round alike
 SMALL_FILE_BYTES = 64 * 2**20
-NUM_RETAINED = 96  # sequences the engine keeps beside those that run
+NUM_RETAINED = 32  # sequences the engine keeps beside those that run
 MAX_SEQUENCES = 256
 CELL_MULTIPLE = 256
 PROCESS_BYTES = 64 * 2**20

@@ -119,7 +119,6 @@ def answer(loop: Loop, reader: socket.socket, number: int, text: str) -> list[in
     return tokens
 
 
-@pytest.mark.filterwarnings("ignore:llama_token_get_attr is deprecated")  # llguidance calls it
 def test_answers_are_the_same_with_a_draft_and_take_fewer_steps(tiny_weights: Path) -> None:
     plain, many = answers(tiny_weights, [])
     drafted, few = answers(tiny_weights, [str(tiny_weights)])
