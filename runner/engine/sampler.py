@@ -48,6 +48,8 @@ class Sampler:
 
     def draw(self, logits: Logits, place: int) -> int:
         """The token at this place of the answer; the samplers learn of it."""
+        if self._params.temperature == 0 and not self._moves_logits:
+            return int(logits.argmax())
         ids = self._narrow(logits)
         left, heights, chosen = self._chain.apply(ids, logits[ids])
         if chosen is None:
@@ -74,8 +76,6 @@ class Sampler:
         best = float(logits.max())
         if self._moves_logits or not np.isfinite(best):
             return self._all_ids
-        if params.temperature == 0:
-            return np.array([logits.argmax()], dtype=np.int32)
         if 0 < params.top_k < len(logits):
             lowest = np.partition(logits, -params.top_k)[-params.top_k]
             ids = np.flatnonzero(logits >= lowest).astype(np.int32)  # ties stay in

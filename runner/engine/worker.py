@@ -7,6 +7,7 @@ gone (end of file) the child exits at once.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import queue
@@ -242,5 +243,6 @@ def main() -> None:
         pipe.send(LoadFailed(str(error)))
         sys.exit(1)
     threading.Thread(target=pipe.beat_forever, daemon=True).start()
+    gc.freeze()  # what is loaded stays: no collection needs to look at it again
     serve(pipe, pipe.loop)
     os._exit(0)

@@ -143,6 +143,7 @@ class Context:
         self.model = model
         self.num_cells: int = lib.llama_n_ctx(self.handle)
         self._memory = lib.llama_get_memory(self.handle)
+        self._row_type = ctypes.c_float * model.num_vocab
 
     def close(self) -> None:
         """Free the cache."""
@@ -171,7 +172,9 @@ class Context:
     def logits(self, row: int) -> Logits:
         """The logits of one output row: a view that the next decode overwrites."""
         pointer = lib.llama_get_logits_ith(self.handle, row)
-        return np.ctypeslib.as_array(pointer, shape=(self.model.num_vocab,))
+        address = ctypes.addressof(pointer.contents)
+        row_values: Logits = np.ctypeslib.as_array(self._row_type.from_address(address))
+        return row_values
 
     def share(self, source: int, target: int, start: int, stop: int) -> None:
         """Let `target` read the cells of `source` at [start, stop); nothing is copied."""
