@@ -6,6 +6,7 @@ Skips, saying why, where Playwright or a Chromium is not installed.
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ import pytest
 from tests.serving import Server
 
 from .stub import Stub, create_stub_app
+from .world import World, open_world
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 from .serving import serve_app
 
@@ -32,6 +34,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+INSTALL = ".venv/bin/python -m pip install -r tests/web/requirements.lock installs it"
 WATCH = """
 window.__violations = [];
 addEventListener("securitypolicyviolation", (event) => {
@@ -58,10 +61,10 @@ class Witness:
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """A headless Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    sync_api = pytest.importorskip("playwright.sync_api", reason=f"no Playwright; {INSTALL}")
     program = next((path for name in NAMES if (path := shutil.which(name))), None)
     if program is None:
-        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+        pytest.skip("no Chromium is installed; Debian: apt-get install chromium")
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield chromium
@@ -79,7 +82,7 @@ def open_page(browser: Browser, witness: Witness, url: str, **options: Any) -> I
     """A tab with an empty profile; fails if a script of the page failed or hit its policy."""
     look: dict[str, Any] = {"viewport": {"width": 1200, "height": 820}, "locale": "en-GB"}
     context = browser.new_context(**(look | options))
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)  # machines are shared
     context.add_init_script(WATCH)
     tab = context.new_page()
     witness.watch(tab)
@@ -133,6 +136,30 @@ def stub_url(stub: Stub, stub_server: tuple[Stub, str]) -> str:
 def real_url(shared_server: Server) -> str:
     """The real server with the page on it."""
     return shared_server.origin
+
+
+@pytest.fixture(scope="package")
+def world(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The real server between a fake Hub and a fake OpenRouter; none where nothing would look."""
+    with open_world(tmp_path_factory.mktemp("world")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def world_page(browser: Browser, witness: Witness, world: World) -> Iterator[Page]:
+    """The page on that server."""
+    with open_page(browser, witness, world.origin) as tab:
+        yield tab
+
+
+def change_requests(page: Page, **fields: Any) -> None:
+    """Send these fields too with every question from now on."""
+
+    def forward(route: Route) -> None:
+        body = route.request.post_data_json | fields
+        route.continue_(post_data=json.dumps(body))
+
+    page.route("**/v1/chat/completions", forward)
 
 
 def ask(page: Page, question: str) -> Any:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runner import catalog
 
 Json = dict[str, Any]
-GPU_BYTES = 0
+GPU_BYTES = 6_000_000_000
 RAM_BYTES = 16_000_000_000
+MACHINE: Json = {"gpus": [{"name": "a small one", "free_bytes": GPU_BYTES}]}
 
 
 def models(installed: set[str]) -> list[Json]:
@@ -21,6 +22,7 @@ def models(installed: set[str]) -> list[Json]:
 
 def _model(entry: catalog.Entry, installed: bool) -> Json:
     offers = [offer for offer in entry.hosted if offer.live]
+    sights = ["image"] if "vision" in entry.capabilities else []
     runs = "local" if installed else "hosted" if offers else "unavailable"
     return {
         "id": entry.id,
@@ -36,6 +38,7 @@ def _model(entry: catalog.Entry, installed: bool) -> Json:
         "capabilities": list(entry.capabilities),
         "license": entry.license,
         "pricing": [_offer(offer) for offer in offers],
+        "architecture": {"input_modalities": ["text", *sights]},
     }
 
 
@@ -54,30 +57,34 @@ def plans() -> list[Json]:
 
 
 def _plan(entry: catalog.Entry) -> Json:
-    parameters = entry.num_parameters or 60_000_000
-    size = int(parameters * 0.61) + 900_000_000
-    gpu = min(size, 6_000_000_000)
+    parameters = entry.num_parameters or 3_500_000
+    size = int(parameters * 0.66) + 120_000_000
+    kv = size // 20
+    gpu = min(size, GPU_BYTES)
     ram = size - gpu
     missing = max(0, ram - RAM_BYTES)
     reason = f"{missing / 1e9:.1f} GB are missing" if missing else "all of it has a place"
     return {
         "id": entry.id,
         "fits": missing == 0,
-        "quantization": "Q4_K_M",
+        "quantization": "Q8_0" if entry.bundled else "Q4_K_M",
         "context": min(entry.context or 8192, 32_768),
         "total_ram_bytes": ram,
         "total_gpu_bytes": gpu,
-        "available_bytes": RAM_BYTES + 6_000_000_000,
+        "available_bytes": RAM_BYTES,
         "missing_bytes": missing,
+        "weights_ram_bytes": max(0, ram - kv),
+        "weights_gpu_bytes": gpu,
+        "kv_bytes": kv,
         "predicted_tokens_per_s": None if missing else round(2.4e11 / size, 1),
         "reasons": [reason],
         "hosted": [_offer(offer) for offer in entry.hosted if offer.live],
     }
 
 
-def health(loaded: list[str], crashes: int) -> Json:
+def health(loaded: list[str], crashes: int, **more_cells: int) -> Json:
     """`GET /health`."""
-    cells = {"total": 8192, "free": 5020, "cached": 1980, "live": 1192}
+    cells = {"total": 8192, "free": 5020, "cached": 1980, "live": 1192} | more_cells
     engines = [
         {
             "model": model,
@@ -110,17 +117,20 @@ def metrics(at_s: float) -> str:
 def providers() -> Json:
     """`GET /v1/providers`."""
     rows = [
-        ("openrouter", "ready", 0.996, 640, 61.0, ""),
-        ("nous", "ready", 0.982, 910, 48.5, ""),
-        ("nebius", "resting", 0.71, 2400, 22.0, "5 failures in a row, again in 40 s"),
+        ("openrouter", "ready", 0.996, 640, 61.0, 50, None),
+        ("nous", "ready", None, 910, 48.5, 3, None),
+        ("nebius", "resting", 0.71, 2400, 22.0, 50, "it failed 5 times in a row"),
+        ("together", "no_key", None, None, None, 0, "no key; set TOGETHER_API_KEY"),
+        ("chutes", "no_key", None, None, None, 0, "no key; set CHUTES_API_KEY"),
     ]
-    names = ("name", "state", "success_rate", "first_token_ms", "tokens_per_second", "detail")
+    measured = ("success_rate", "first_token_ms", "tokens_per_second", "num_requests")
+    names = ("name", "state", *measured, "detail")
     return {"providers": [dict(zip(names, row, strict=True)) for row in rows]}
 
 
 def usage() -> Json:
     """`GET /v1/usage`."""
-    today = date.today()
+    today = datetime.now(UTC).date()
     days = [0.012, 0.034, 0.021, 0.0, 0.058, 0.041, 0.017, 0.026, 0.009, 0.047, 0.033, 0.019]
     by_day = [
         {"day": (today - timedelta(days=age)).isoformat(), **_sums(spent, 0.6 * spent + 0.004)}

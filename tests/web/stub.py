@@ -74,6 +74,7 @@ class Stub:
         self.installed = {"hermes-tiny"}
         self.loaded = ["hermes-tiny"]
         self.crashes = 0
+        self.more_cells: dict[str, int] = {}
         self.cancelled = threading.Event()
         self.started_s = time.monotonic()
 
@@ -205,7 +206,7 @@ def model_routes(stub: Stub) -> APIRouter:
 
     @router.get("/v1/plan")
     async def plan() -> Json:
-        return {"models": figures.plans()}
+        return {"machine": figures.MACHINE, "models": figures.plans()}
 
     @router.post("/v1/models/pull")
     async def pull(request: Request) -> Response:
@@ -269,7 +270,7 @@ def figure_routes(stub: Stub) -> APIRouter:
 
     @router.get("/health")
     async def health() -> Json:
-        return figures.health(stub.loaded, stub.crashes)
+        return figures.health(stub.loaded, stub.crashes, **stub.more_cells)
 
     @router.get("/metrics")
     async def metrics() -> Response:

@@ -66,13 +66,28 @@ def save(page: Page, name: str) -> None:
     page.wait_for_timeout(350)
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    picture.quantize(160, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
+    small = picture.quantize(
+        256,
+        method=Image.Quantize.MAXCOVERAGE,  # keeps the few red pixels red,
+        kmeans=4,  # and moves every colour to where most of its pixels are
+        dither=Image.Dither.NONE,
+    )
+    small.save(FOLDER / f"{name}.png", optimize=True)
 
 
 def show_view(page: Page, view: str, sign: str) -> None:
     """Open a view and wait until it is drawn."""
     page.evaluate(f"location.hash = '#/{view}'")
     page.locator(sign).first.wait_for()
+
+
+def compare(page: Page) -> None:
+    """Two models side by side."""
+    for model in ("hermes-4-14b", "hermes-4-70b"):
+        row = page.locator(f'.model-row[data-model="{model}"]')
+        row.get_by_text("Details").click()
+        row.get_by_label("Compare").check()
+    page.get_by_role("button", name="Compare", exact=True).click()
 
 
 def take(browser: Browser, url: str, theme: str, size: str) -> None:
@@ -83,8 +98,10 @@ def take(browser: Browser, url: str, theme: str, size: str) -> None:
     page.goto(url)
     page.locator("optgroup").first.wait_for(state="attached")
     name = f"{{}}-{theme}" if size == "wide" else f"phone-{{}}-{theme}"
+    save(page, name.format("start"))
     page.get_by_label("Settings").click()
     page.get_by_label("Calculator").check()
+    page.locator(".dialog.side").evaluate("(one) => { one.scrollTop = 0; }")
     save(page, name.format("settings"))
     page.keyboard.press("Escape")
     wait_done(ask(page, "What is a KV cache?"))
@@ -99,9 +116,16 @@ def take(browser: Browser, url: str, theme: str, size: str) -> None:
     save(page, name.format("route"))
     show_view(page, "models", ".model-row")
     save(page, name.format("models"))
+    if size == "wide":
+        compare(page)
+        save(page, name.format("compare"))
+        page.keyboard.press("Escape")
     show_view(page, "now", ".tile")
+    if size == "wide":
+        page.set_viewport_size({**WIDE["viewport"], "height": 1080})
     page.wait_for_timeout(16_000 if size == "wide" else 7_000)
     save(page, name.format("now"))
+    page.set_viewport_size(options["viewport"])
     show_view(page, "money", ".tile")
     save(page, name.format("money"))
     context.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import Witness, ask, open_page, wait_done
+from .conftest import INSTALL, Witness, ask, open_page, wait_done
 from .stub import HOSTED, Stub, call, closing, delta, finish
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ GRAVE = ("serious", "critical")
 @pytest.fixture(scope="package")
 def axe() -> str:
     """The source of axe-core."""
-    package = pytest.importorskip("axe_playwright_python", reason="axe is not installed")
+    package = pytest.importorskip("axe_playwright_python", reason=f"no axe; {INSTALL}")
     return (Path(package.__file__).parent / "axe.min.js").read_text()
 
 

@@ -234,6 +234,26 @@ def test_images_are_sent_when_the_model_sees(page: Page, stub: Stub, tmp_path: P
     assert text == {"type": "text", "text": "what is this?"}
     assert image["image_url"]["url"].startswith("data:image/gif;base64,")
     page.get_by_alt_text("Attached image 1").wait_for()
+    page.get_by_label("Images", exact=True).set_input_files(picture)
+    page.get_by_alt_text("Image 1 to send").wait_for()
+    page.get_by_label("Model", exact=True).select_option("hermes-tiny")
+    page.get_by_alt_text("Image 1 to send").wait_for(state="detached")
+    assert not page.get_by_label("Attach images").is_visible()
+
+
+def test_back_and_forward_lead_through_what_was_seen(page: Page, stub: Stub) -> None:
+    stub.say("", "ok")
+    wait_done(ask(page, "first talk"))
+    page.keyboard.press("Alt+2")
+    page.keyboard.press("Alt+4")
+    page.get_by_role("heading", name="Money", exact=True).wait_for()
+    page.go_back()
+    page.get_by_role("heading", name="Models", exact=True).wait_for()
+    page.go_back()
+    page.locator(".turn.user").get_by_text("first talk").wait_for()
+    page.go_forward()
+    page.get_by_role("heading", name="Models", exact=True).wait_for()
+    assert page.title() == "Models · Hermes"
 
 
 def test_a_chosen_theme_is_there_before_the_first_paint(page: Page) -> None:

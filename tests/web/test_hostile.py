@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from .conftest import Witness, ask, wait_done
 from .stub import ROUTE, Stub, call, closing, delta, finish
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 ATTACKS = (
     "<script>window.__ran = 1; alert(1)</script>",
@@ -163,3 +165,37 @@ def test_an_imported_file_cannot_attack(page: Page, witness: Witness, tmp_path: 
     page.locator("#history a").click()
     page.locator(".turn.assistant").wait_for()
     inspect(page, witness)
+
+
+BAD = "<img src=x onerror=alert(1)><script>window.__ran=1</script>[x](javascript:alert(1))"
+KEPT = {"id", "object", "runs", "state", "day", "as_of", "model", "event"}
+
+
+def poisoned(value: Any, name: str = "") -> Any:
+    """The same JSON with an attack in every text that is not a name the page acts on."""
+    if isinstance(value, dict):
+        return {key: poisoned(inner, key) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [poisoned(inner, name) for inner in value]
+    return BAD if isinstance(value, str) and name not in KEPT else value
+
+
+@pytest.mark.parametrize("view", ["models", "now", "money"])
+def test_hostile_figures_run_nothing_in_any_view(
+    page: Page, stub: Stub, witness: Witness, view: str
+) -> None:
+    def poison(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json=poisoned(answer.json()))
+
+    for path in ("models", "plan", "providers", "usage*"):
+        page.route(f"**/v1/{path}", poison)
+    page.route("**/health", poison)
+    page.evaluate(f"location.hash = '#/{view}'")
+    page.locator("main").get_by_text("<script>").first.wait_for()
+    for details in page.locator("details > summary").all()[:8]:
+        details.click()
+    found: Any = page.evaluate(INSPECT.replace('".log"', '"main"'))
+    assert (found["ran"], found["foreign"], found["handlers"]) == (None, [], [])
+    assert found["addresses"] == []
+    assert witness.dialogs == []

@@ -9,24 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from .conftest import ask, wait_done
+from .conftest import ask, change_requests, wait_done
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Route
+    from playwright.sync_api import Page
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOL = {"name": "get_weather", "parameters": CITY}
 NUM_TOKENS = 400
-
-
-def change_requests(page: Page, **fields: Any) -> None:
-    """Send these fields too with every question from now on."""
-
-    def forward(route: Route) -> None:
-        body = route.request.post_data_json | fields
-        route.continue_(post_data=json.dumps(body))
-
-    page.route("**/v1/chat/completions", forward)
 
 
 def length(turn: Any) -> int:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from .figures import GPU_BYTES, RAM_BYTES, plans, usage
 from .stub import Stub
 
 if TYPE_CHECKING:
@@ -87,9 +91,12 @@ def test_two_models_stand_side_by_side(page: Page) -> None:
         row(page, model).get_by_text("Details").click()
         row(page, model).get_by_label("Compare").check()
     page.get_by_role("button", name="Compare", exact=True).click()
-    articles = page.locator(".compare article")
-    assert articles.count() == 2
-    assert "Licence" in articles.first.inner_text()
+    table = page.get_by_role("region", name="Two models")
+    assert table.locator("thead th").count() == 2
+    assert table.locator(".bar-track").count() == 2
+    rows = {line.split("\t")[0]: line.split("\t")[1:] for line in table.inner_text().splitlines()}
+    for name in ("Licence", "Context", "Speed", "Hosted, per million"):
+        assert len(rows[name]) == 2, name
 
 
 def test_now_shows_engines_cells_speed_and_providers(page: Page, stub: Stub) -> None:
@@ -102,23 +109,48 @@ def test_now_shows_engines_cells_speed_and_providers(page: Page, stub: Stub) -> 
     engine = page.locator(".card").inner_text()
     for part in ("hermes-tiny", "1,192 in use", "1,980 kept", "2 crashes", "process 4711"):
         assert part in engine
-    table = page.get_by_label("Providers").inner_text()
-    for part in ("openrouter", "ready", "resting", "71 %", "2.4 s"):
-        assert part in table
+    assert "shared" not in engine
     page.locator(".chart .line").wait_for()
+    stub.more_cells = {"shared": 640}
+    page.get_by_text("1,192 in use, 640 of them shared").wait_for()
+
+
+def test_now_says_how_the_providers_fare_and_what_they_cost(page: Page) -> None:
+    go(page, "Now")
+    rows = page.get_by_role("region", name="Providers").locator("tbody tr")
+    rows.first.wait_for()
+    shown = [row.inner_text() for row in rows.all()]
+    for part in ("openrouter", "ready", "100 %", "640 ms", "61 tok/s", "written"):
+        assert part in shown[0]
+    assert "too few yet (3)" in shown[1]
+    for part in ("nebius", "resting", "71 %", "2.4 s", "5 times in a row"):
+        assert part in shown[2]
+    assert len(shown) == 3
+    page.get_by_text("2 more could be set up").click()
+    page.get_by_text("together: no key; set TOGETHER_API_KEY").wait_for()
+    page.wait_for_timeout(2500)
+    assert page.get_by_text("together: no key").is_visible(), "a new figure closed what was open"
 
 
 def test_money_adds_up_by_day_model_provider_and_key(page: Page) -> None:
     go(page, "Money")
     page.locator(".tile").first.wait_for()
     text = page.locator("main").inner_text()
-    for part in ("$0.32", "$0.24", "$0.0042", "daily budget $0.06", "$0.32 of $1.50"):
+    parts = ["$0.32", "$0.24", "$0.0042", "daily budget $0.06", "monthly budget $1.50"]
+    today = datetime.now(UTC).date().isoformat()
+    this_month = [row for row in usage()["by_day"] if row["day"].startswith(today[:7])]
+    parts.append(f"${sum(row['cost_usd'] for row in this_month):.2f} of $1.50 so far")
+    parts.append(f"${this_month[-1]['cost_usd']:.2f} of $0.06 today")
+    for part in parts:
         assert part in text
     for table in ("Models", "Providers", "Keys"):
         assert page.get_by_role("region", name=table).locator("tbody tr").count() == 2
-    assert page.locator(".chart .first").count() == 12
+    assert page.locator(".chart .reach").count() == 30
+    assert page.locator(".chart .first").count() == 11
+    assert page.locator(".chart .limit").count() == 2
     with page.expect_request(lambda request: "/v1/usage?since=0" in request.url):
         page.get_by_role("button", name="Everything").click()
+    page.locator(".chart .reach").nth(12).wait_for(state="detached")
 
 
 def test_a_view_whose_endpoint_is_missing_explains_itself(page: Page, stub: Stub) -> None:
@@ -132,3 +164,42 @@ def test_a_view_whose_endpoint_is_missing_explains_itself(page: Page, stub: Stub
     page.get_by_text("This server has no hosted providers").wait_for()
     go(page, "Money")
     page.get_by_text("This server keeps no ledger yet").wait_for()
+
+
+def test_a_bar_stands_for_the_whole_machine(page: Page) -> None:
+    go(page, "Models")
+    bar = row(page, "hermes-4-14b").locator(".bar-track")
+    bar.wait_for()
+    widths = bar.locator("i").evaluate_all("(all) => all.map((one) => parseFloat(one.style.width))")
+    plan = next(plan for plan in plans() if plan["id"] == "hermes-4-14b")
+    room = RAM_BYTES + GPU_BYTES
+    shares = [100 * plan[f"total_{kind}_bytes"] / room for kind in ("gpu", "ram")]
+    assert widths == pytest.approx(shares, abs=0.1)
+
+
+def test_the_focus_stays_where_it_was_when_the_list_is_drawn_anew(page: Page) -> None:
+    go(page, "Models")
+    model = row(page, "hermes-4-14b")
+    focused = "document.activeElement.textContent"
+    page.get_by_role("button", name="Fits here").press("Enter")
+    assert "Fits here" in page.evaluate(focused)
+    model.get_by_text("Details").click()
+    model.get_by_label("Compare").press("Space")
+    assert model.get_by_label("Compare").is_checked()
+    assert page.evaluate("document.activeElement.type") == "checkbox"
+    page.get_by_role("button", name="Unload").press("Enter")
+    page.get_by_role("button", name="Load", exact=True).wait_for()
+    assert page.evaluate(focused) == "Load"
+
+
+def test_many_days_are_drawn_as_months(page: Page) -> None:
+    months: Any = page.evaluate(
+        """async () => {
+          const { barsOf } = await import("/static/money.js");
+          const rows = [{ day: "2026-01-31", cost_usd: 1 }, { day: "2026-06-01", cost_usd: 2 }];
+          return [barsOf(rows, null, "2026-06-03"), barsOf([], "2026-06-01", "2026-06-03")];
+        }"""
+    )
+    assert [bar["short"] for bar in months[0]][::5] == ["Jan 2026", "Jun 2026"]
+    assert [bar["value"] for bar in months[0]] == [1, 0, 0, 0, 0, 2]
+    assert [bar["short"] for bar in months[1]] == ["1 Jun", "2 Jun", "3 Jun"]

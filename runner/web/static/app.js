@@ -35,7 +35,8 @@ class App {
 
   /** Show what the address names. */
   route() {
-    const [, name = "chat", id] = location.hash.split("/");
+    this.shown = location.hash;
+    const [, name = "chat", id] = this.shown.split("/");
     const view = VIEWS[name] ? name : "chat";
     this.mounted?.unmount();
     this.view = view;
@@ -47,6 +48,11 @@ class App {
     }
     this.#closeSidebar();
     this.drawHistory();
+  }
+
+  /** The address has changed; the browser may tell so twice. */
+  #follow() {
+    if (location.hash !== this.shown) this.route();
   }
 
   /** On a phone the conversations lie over the page. */
@@ -89,6 +95,7 @@ class App {
   adopt(session) {
     this.sessions.set(session.conversation.id, session);
     history.replaceState(null, "", `#/chat/${session.conversation.id}`);
+    this.shown = location.hash;
   }
 
   drawHistory() {
@@ -107,8 +114,13 @@ class App {
 
   newConversation() {
     this.current = null;
-    if (location.hash === "#/chat") this.route();
-    else location.hash = "#/chat";
+    this.go("#/chat");
+  }
+
+  /** Open an address of this page, at once: what is typed next belongs to the new view. */
+  go(hash) {
+    if (location.hash !== hash) history.pushState(null, "", hash);
+    this.route();
   }
 
   /** One dialog at a time, however many requests were refused. */
@@ -130,7 +142,7 @@ class App {
     on("import", () => this.#import());
     on("skip", (event) => { event.preventDefault(); this.main.focus(); });
     this.history.addEventListener("click", (event) => { if (event.target.closest("a")) this.#closeSidebar(); });
-    addEventListener("hashchange", () => this.route());
+    for (const moved of ["hashchange", "popstate"]) addEventListener(moved, () => this.#follow());
     addEventListener("keydown", (event) => this.#key(event));
     this.#applyTheme(this.#theme());
   }
@@ -145,7 +157,7 @@ class App {
 
   #altKey(event) {
     const view = Object.keys(VIEWS)[Number(event.code.replace("Digit", "")) - 1];
-    if (view) location.hash = `#/${view}`;
+    if (view) this.go(`#/${view}`);
     else if (event.code === "KeyN") this.newConversation();
     else if (event.code === "KeyS") this.mounted.openSettings?.();
     else if (event.code === "KeyR") this.mounted.retry?.();

@@ -3,6 +3,7 @@
 import { Composer } from "./composer.js";
 import { announce, button, h, icon, notify, show } from "./dom.js";
 import { openSettings } from "./drawer.js";
+import { canSee } from "./facts.js";
 import { AnswerTurn, userTurn } from "./message.js";
 import { remember } from "./store.js";
 
@@ -183,6 +184,6 @@ class ChatView {
 
   #noteModel() {
     const model = this.app.knownModels?.find((one) => one.id === this.session.conversation.model);
-    this.composer.setVision(Boolean(model?.capabilities?.includes("vision")));
+    this.composer.setVision(canSee(model));
   }
 }

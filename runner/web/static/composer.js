@@ -28,7 +28,11 @@ export class Composer {
 
   set(text) { this.area.value = text; this.#fit(); this.focus(); }
 
-  setVision(canSee) { this.attach.hidden = !canSee; }
+  /** Images wait only for a model that takes them. */
+  setVision(canSee) {
+    this.attach.hidden = !canSee;
+    if (!canSee && this.images.length) { this.images = []; this.#drawShelf(); }
+  }
 
   setRunning(isRunning) {
     this.isRunning = isRunning;

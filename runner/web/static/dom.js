@@ -48,6 +48,16 @@ export function show(node, ...children) {
   return node;
 }
 
+/** Draw anew without losing the focus: it goes to the control of the same `data-key`, or beside it. */
+export function keepFocus(root, draw) {
+  const held = root.contains(document.activeElement) ? document.activeElement : null;
+  const key = held?.dataset.key, group = held?.closest("[data-model]")?.dataset.model;
+  draw();
+  if (!held || held.isConnected) return;
+  const same = key && root.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  (same || (group && root.querySelector(`[data-model="${CSS.escape(group)}"] button`)))?.focus();
+}
+
 /** Tell a screen reader, politely. */
 export function announce(text) {
   const region = document.getElementById("announcer");

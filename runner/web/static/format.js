@@ -21,8 +21,8 @@ export function usd(amount) {
 
 export function rate(tokensPerSecond) {
   if (!Number.isFinite(tokensPerSecond)) return "–";
-  const digits = tokensPerSecond < 10 ? 1 : 0;
-  return `${tokensPerSecond.toFixed(digits)} tok/s`;
+  const shown = tokensPerSecond === 0 || tokensPerSecond >= 10 ? count(tokensPerSecond) : tokensPerSecond.toFixed(1);
+  return `${shown} tok/s`;
 }
 
 export function duration(ms) {

@@ -30,6 +30,13 @@ export function total(samples, name, wanted = {}) {
     .reduce((sum, one) => sum + one.value, 0);
 }
 
+/** A metric by one of its labels, as a Map. */
+export function labelled(samples, name, label) {
+  const found = new Map();
+  for (const one of samples) if (one.name === name) found.set(one.labels[label], (found.get(one.labels[label]) ?? 0) + one.value);
+  return found;
+}
+
 /** A quantile of a histogram over all labels, interpolated inside its bucket; null without data. */
 export function quantile(samples, name, share) {
   const byEdge = new Map();

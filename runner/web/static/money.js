@@ -1,10 +1,16 @@
 // The view of money: what was spent, held back and saved, by day, model, provider and key.
+//
+// Days are UTC, as in the ledger, so that a bar and the budget's line across it mean one day.
 
-import { barChart } from "./chart.js";
+import { barChart, lineChart } from "./chart.js";
+import { Chips } from "./chips.js";
 import { h, show } from "./dom.js";
 import { count, usd } from "./format.js";
 
-const SPANS = { today: ["Today", 0], week: ["7 days", 6], month: ["30 days", 29], all: ["Everything", null] };
+const SPANS = { today: "Today", week: "7 days", month: "30 days", all: "Everything" };
+const DAYS_BACK = { today: 0, week: 6, month: 29 };
+const DAY_MS = 86_400_000;
+const MOST_DAYS = 92; // more are drawn as months
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const TABLES = [["by_model", "model", "Models"], ["by_provider", "provider", "Providers"], ["by_key", "key", "Keys"]];
 
@@ -15,30 +21,30 @@ export function mountMoney(root, app) {
 class MoneyView {
   constructor(root, app) {
     this.app = app;
-    this.span = "month";
-    this.chips = h("div", { class: "chips", role: "group", "aria-label": "Since" });
+    this.chips = new Chips("Since", SPANS, "month", () => this.refresh());
     this.body = h("div", { class: "stack-large" });
     show(root, h("section", { class: "page", "aria-labelledby": "money-title" },
       h("header", { class: "page-head" }, h("div", {}, h("h1", { id: "money-title", text: "Money" }),
-        h("p", { class: "lede", text: "What hosted answers cost, and what this machine saved." })), this.chips), this.body));
+        h("p", { class: "lede", text: "What hosted answers cost, and what this machine saved." })), this.chips.element), this.body));
     this.refresh();
   }
 
   unmount() { this.isGone = true; }
 
   async refresh() {
-    show(this.chips, Object.entries(SPANS).map(([id, [title]]) => h("button", { type: "button", class: "chip", "aria-pressed": String(id === this.span),
-      onclick: () => { this.span = id; this.refresh(); } }, title)));
+    const today = dayOf(Date.now()), back = DAYS_BACK[this.chips.chosen];
+    const since = back === undefined ? null : dayOf(Date.now() - back * DAY_MS);
+    const ask = (day) => this.app.api.get(`/v1/usage?since=${day ? Date.parse(day) / 1000 : 0}`);
     try {
-      const usage = await this.app.api.get(`/v1/usage${sinceQuery(SPANS[this.span][1])}`);
-      if (!this.isGone) this.#draw(usage);
+      const [usage, month] = await Promise.all([ask(since), ask(`${today.slice(0, 8)}01`)]);
+      if (!this.isGone) this.#draw(usage, month, { since, today });
     } catch (error) {
       show(this.body, h("p", { class: "hint", text: error.isMissing ? "This server keeps no ledger yet, so there is nothing to add up." : error.message }));
     }
   }
 
-  #draw(usage) {
-    const all = usage.totals ?? {};
+  #draw(usage, month, { since, today }) {
+    const all = usage.totals ?? {}, budget = usage.budget ?? {};
     show(this.body,
       h("div", { class: "tiles" },
         tile("Spent", usd(all.cost_usd ?? 0), `${count(all.requests ?? 0)} answers`),
@@ -46,42 +52,81 @@ class MoneyView {
         tile("Reserved", usd(all.cost_reserved_usd ?? 0), "held while answers run"),
         tile("Uncertain", usd(all.cost_uncertain_usd ?? 0), "not yet settled"),
         tile("Tokens", count((all.prompt_tokens ?? 0) + (all.completion_tokens ?? 0)), `${count(all.completion_tokens ?? 0)} of them written`)),
-      h("section", { class: "block" }, h("h2", { text: "By day" }), days(usage)),
+      h("div", { class: "charts" }, byDay(usage, month, budget, { since, today }), thisMonth(month, budget, today)),
       h("div", { class: "columns" }, TABLES.map(([field, name, title]) => table(title, usage[field] ?? [], name))));
   }
 }
 
-function sinceQuery(days) {
-  if (days === null) return "?since=0";
-  const start = new Date();
-  start.setHours(0, 0, 0, 0);
-  return `?since=${Math.floor(start.getTime() / 1000) - days * 86_400}`;
+function byDay(usage, month, budget, { since, today }) {
+  const bars = barsOf(usage.by_day ?? [], since, today);
+  const isDaily = bars.length <= MOST_DAYS && bars[0]?.name.length === 10;
+  const limits = isDaily && budget.daily_usd ? [{ name: "daily budget", value: budget.daily_usd }] : [];
+  const spent = heldOf((month.by_day ?? []).find((row) => nameOf(row, "day") === today) ?? {});
+  return block(isDaily ? "By day" : "By month", budgetText("today", spent, budget.daily_usd),
+    barChart(bars, { label: `Money ${isDaily ? "by day" : "by month"}, spent and avoided`, format: usd, limits, fallback: 0.01 }),
+    h("ul", { class: "legend" }, h("li", {}, h("i", { class: "gpu" }), "spent"), h("li", {}, h("i", { class: "ram" }), "avoided"),
+      h("li", { text: "Days are counted in UTC." }),
+      budget.per_request_usd ? h("li", { text: `One answer may cost ${usd(budget.per_request_usd)} at most.` }) : null));
+}
+
+function thisMonth(month, budget, today) {
+  const points = runningTotal(month.by_day ?? [], today);
+  const [year, number] = today.split("-").map(Number), length = new Date(Date.UTC(year, number, 0)).getUTCDate();
+  const limits = budget.monthly_usd ? [{ name: "monthly budget", value: budget.monthly_usd }] : [];
+  const spent = points.at(-1).value, name = MONTHS[number - 1];
+  return block("This month", budgetText("so far", spent, budget.monthly_usd),
+    lineChart(points, { label: `Money spent this month, added up: ${usd(spent)}`, format: usd, limits, until: length, begin: `1 ${name}`, end: `${length} ${name}`, fallback: 0.01 }));
+}
+
+function block(title, note, ...content) {
+  return h("section", { class: "block" }, h("div", { class: "block-head" }, h("h2", { text: title }), h("p", { class: "quiet-line", text: note })), content);
+}
+
+function budgetText(when, spent, limit) {
+  return limit ? `${usd(spent)} of ${usd(limit)} ${when}` : `${usd(spent)} ${when}`;
+}
+
+/** What counts against a budget: spent, and held for answers that are not settled. */
+function heldOf(row) {
+  return (row.cost_usd ?? 0) + (row.cost_reserved_usd ?? 0) + (row.cost_uncertain_usd ?? 0);
+}
+
+/** A bar for each day from `since` (or the first day there is) to today, months where days are many. Pure. */
+export function barsOf(rows, since, today) {
+  const byDay = new Map(rows.map((row) => [nameOf(row, "day"), row]));
+  const first = since ?? [...byDay.keys()].filter(Boolean).sort()[0] ?? today;
+  const sums = new Map();
+  const isMany = (Date.parse(today) - Date.parse(first)) / DAY_MS >= MOST_DAYS;
+  for (let at = Date.parse(first); at <= Date.parse(today); at += DAY_MS) {
+    const day = dayOf(at), name = isMany ? day.slice(0, 7) : day, row = byDay.get(day) ?? {};
+    const bar = sums.get(name) ?? { name, short: shortDay(name), value: 0, second: 0 };
+    sums.set(name, { ...bar, value: bar.value + (row.cost_usd ?? 0), second: bar.second + (row.cost_avoided_usd ?? 0) });
+  }
+  return [...sums.values()];
+}
+
+/** The month so far, added up day by day; `at` counts the days that have ended. Pure. */
+export function runningTotal(rows, today) {
+  const byDay = new Map(rows.map((row) => [nameOf(row, "day"), row]));
+  const points = [{ at: 0, value: 0 }];
+  for (let day = 1, sum = 0; day <= Number(today.slice(8)); day += 1) {
+    sum += heldOf(byDay.get(`${today.slice(0, 8)}${String(day).padStart(2, "0")}`) ?? {});
+    points.push({ at: day, value: sum });
+  }
+  return points;
+}
+
+function dayOf(ms) {
+  return new Date(ms).toISOString().slice(0, 10);
 }
 
 function nameOf(row, dimension) {
   return row.name ?? row[dimension] ?? "";
 }
 
-function days(usage) {
-  const rows = usage.by_day ?? [];
-  if (!rows.length) return h("p", { class: "hint", text: "Nothing was asked yet." });
-  const budget = usage.budget ?? {};
-  const limits = budget.daily_usd ? [{ name: "daily budget", value: budget.daily_usd }] : [];
-  const bars = rows.map((row) => ({ name: nameOf(row, "day"), short: shortDay(nameOf(row, "day")), value: row.cost_usd ?? 0, second: row.cost_avoided_usd ?? 0 }));
-  return [barChart(bars, { label: "Money by day, spent and avoided", format: usd, limits }),
-    h("ul", { class: "legend" }, h("li", {}, h("i", { class: "gpu" }), "spent"), h("li", {}, h("i", { class: "ram" }), "avoided"),
-      budget.monthly_usd ? h("li", {}, monthText(usage, budget.monthly_usd)) : null)];
-}
-
 function shortDay(day) {
-  const [, month, date] = day.split("-").map(Number);
-  return month ? `${date} ${MONTHS[month - 1]}` : day;
-}
-
-function monthText(usage, limit) {
-  const month = new Date().toISOString().slice(0, 7);
-  const spent = (usage.by_day ?? []).filter((row) => nameOf(row, "day").startsWith(month)).reduce((sum, row) => sum + (row.cost_usd ?? 0) + (row.cost_reserved_usd ?? 0), 0);
-  return `${usd(spent)} of ${usd(limit)} for this month`;
+  const [year, month, date] = day.split("-").map(Number);
+  return date ? `${date} ${MONTHS[month - 1]}` : `${MONTHS[month - 1]} ${year}`;
 }
 
 function tile(name, value, hint) {

@@ -3,10 +3,12 @@
 import { lineChart } from "./chart.js";
 import { h, show } from "./dom.js";
 import { count, duration, percent, rate } from "./format.js";
-import { parseMetrics, quantile, total } from "./metrics.js";
+import { labelled, parseMetrics, quantile, total } from "./metrics.js";
+import { providerBlock } from "./providers.js";
 
 const EVERY_MS = 2000;
 const KEEP = 300; // samples: ten minutes
+const GENERATED = "runner_engine_tokens_generated_total";
 
 export function mountNow(root, app) {
   return new NowView(root, app);
@@ -18,11 +20,11 @@ class NowView {
     this.tiles = h("div", { class: "tiles" });
     this.chart = h("div");
     this.engines = h("div", { class: "cards" });
-    this.providers = h("div");
+    this.providers = h("div", { class: "block" });
     this.note = h("p", { class: "note", hidden: true });
     show(root, h("section", { class: "page", "aria-labelledby": "now-title" },
       h("header", { class: "page-head" }, h("div", {}, h("h1", { id: "now-title", text: "Now" }), h("p", { class: "lede", text: "What this server is doing at this moment." }))),
-      this.note, this.tiles, block("Tokens per second", this.chart), block("Engines", this.engines), block("Providers", this.providers)));
+      this.note, this.tiles, block("Tokens per second on this machine", this.chart), block("Engines", this.engines), block("Providers", this.providers)));
     this.#tick();
   }
 
@@ -30,51 +32,79 @@ class NowView {
 
   async #tick() {
     const { api } = this.app;
-    const [health, text, providers] = await Promise.all([
-      api.get("/health").catch((error) => error), api.text("/metrics").catch(() => ""), api.get("/v1/providers").catch((error) => error),
+    const [health, text, providers, models] = await Promise.all([
+      api.get("/health").catch((error) => error), api.text("/metrics").catch(() => ""),
+      api.get("/v1/providers").catch((error) => error), this.app.models().catch(() => []),
     ]);
     if (this.isGone) return;
     this.note.hidden = !(health instanceof Error);
     if (health instanceof Error) this.note.textContent = health.message;
     else this.#draw(health, parseMetrics(text));
-    show(this.providers, providerTable(providers));
+    this.#drawProviders(providers, models);
     this.timer = setTimeout(() => this.#tick(), EVERY_MS);
   }
 
   #draw(health, samples) {
     const { figures } = this.app;
     const engines = health.engines ?? [];
-    figures.push({ at: Date.now(), generated: total(samples, "runner_engine_tokens_generated_total") + total(samples, "runner_tokens_total", { kind: "completion" }) * (engines.length ? 0 : 1) });
+    figures.push({ at: Date.now(), generated: labelled(samples, GENERATED, "model") });
     if (figures.length > KEEP) figures.shift();
     const speeds = speedsOf(figures);
-    const cached = total(samples, "runner_engine_cached_tokens_total"), computed = total(samples, "runner_engine_prompt_tokens_total");
-    const sum = (field) => engines.reduce((all, engine) => all + (engine[field] ?? 0), 0);
-    show(this.tiles,
-      tile("Speed", rate(speeds.at(-1)?.value ?? 0), "at this moment"),
-      tile("Queue", `${count(sum("running"))} running`, `${count(sum("waiting"))} waiting`),
-      tile("First token", duration(1000 * (quantile(samples, "runner_first_token_seconds", 0.5) ?? NaN)), tail(samples)),
-      tile("From the cache", percent(cached / (cached + computed)), `${count(cached)} prompt tokens not computed again`),
-      tile("Crashes", count(sum("crashes")), sum("crashes") ? "restarted by themselves" : "since the models were loaded"));
-    show(this.chart, speeds.length > 1
-      ? lineChart(speeds, { label: `Tokens per second over the last ${duration(speeds.at(-1).at - speeds[0].at)}`, format: (value) => value.toFixed(value < 10 ? 1 : 0) })
-      : h("p", { class: "hint", text: "The line begins with the page; give it a few seconds." }));
+    show(this.tiles, tiles(engines, samples, speeds.at(-1)?.value ?? 0));
+    show(this.chart, speeds.length > 1 ? speedChart(speeds) : h("p", { class: "hint", text: "The line begins with the page; give it a few seconds." }));
     show(this.engines, [...engines.map(engineCard), ...others(health)]);
     if (!this.engines.childElementCount) show(this.engines, h("p", { class: "hint", text: "No model is loaded. The first question loads one." }));
   }
+
+  /** Only when something is new, so that what the reader has opened stays open. */
+  #drawProviders(providers, models) {
+    const told = providers instanceof Error ? providers.message : JSON.stringify([providers, models.length]);
+    if (told === this.told) return;
+    this.told = told;
+    show(this.providers, providerBlock(providers, models));
+  }
 }
 
-/** Tokens per second between samples. Pure; a restarted engine counts from zero again. */
+function tiles(engines, samples, speed) {
+  const cached = total(samples, "runner_engine_cached_tokens_total"), computed = total(samples, "runner_engine_prompt_tokens_total");
+  const sum = (field) => engines.reduce((all, engine) => all + (engine[field] ?? 0), 0);
+  return [
+    tile("Speed", rate(speed), "at this moment"),
+    tile("Queue", `${count(sum("running"))} running`, `${count(sum("waiting"))} waiting`),
+    firstTokenTile(samples),
+    tile("From the cache", percent(cached / (cached + computed)), `${count(cached)} prompt tokens not computed again`),
+    tile("Crashes", count(sum("crashes")), sum("crashes") ? "restarted by themselves" : "since the models were loaded"),
+  ];
+}
+
+/** Of this machine where it has answered, else of whoever did. */
+function firstTokenTile(samples) {
+  const name = "runner_first_token_seconds";
+  const here = samples.filter((one) => one.labels.served_by === "local"), there = samples.filter((one) => one.labels.served_by !== "local");
+  const own = quantile(here, name, 0.5), hosted = quantile(there, name, 0.5);
+  const late = quantile(own === null ? there : here, name, 0.95);
+  const notes = [late === null ? "no answers yet" : `95 % within ${duration(1000 * late)}`];
+  if (own === null && hosted !== null) notes.push("hosted");
+  else if (hosted !== null) notes.push(`hosted ${duration(1000 * hosted)}`);
+  return tile("First token", duration(1000 * (own ?? hosted ?? NaN)), notes.join(", "));
+}
+
+function speedChart(speeds) {
+  const span = duration(speeds.at(-1).at - speeds[0].at);
+  return lineChart(speeds, { label: `Tokens per second over the last ${span}`, format: (value) => count(value), begin: `${span} ago`, end: "now", fallback: 30 });
+}
+
+/** Tokens per second between samples. Pure; an engine that was started again counts from zero. */
 export function speedsOf(figures) {
   return figures.slice(1).map((figure, index) => {
     const before = figures[index];
-    const tokens = figure.generated >= before.generated ? figure.generated - before.generated : figure.generated;
+    let tokens = 0;
+    for (const [model, generated] of figure.generated) {
+      const earlier = before.generated.get(model) ?? 0;
+      tokens += generated >= earlier ? generated - earlier : generated;
+    }
     return { at: figure.at, value: (1000 * tokens) / Math.max(1, figure.at - before.at) };
   });
-}
-
-function tail(samples) {
-  const late = quantile(samples, "runner_first_token_seconds", 0.95);
-  return late === null ? "no answers yet" : `95 % within ${duration(1000 * late)}`;
 }
 
 function block(title, content) {
@@ -89,34 +119,26 @@ function engineCard({ model, pid, running = 0, waiting = 0, cells, tokens_per_se
   return h("article", { class: "card" },
     h("header", { class: "row" }, h("h3", { text: model }), h("span", { class: "grow" }), h("span", { class: "badge strong", text: running ? "answering" : "ready" })),
     cells ? cellBar(cells) : null,
-    h("p", { class: "quiet-line", text: [`${running} running`, `${waiting} waiting`, running && tokens_per_second ? rate(tokens_per_second) : null,
-      crashes ? `${crashes} ${crashes === 1 ? "crash" : "crashes"}` : null, pid ? `process ${pid}` : null].filter(Boolean).join(" · ") }));
+    h("p", { class: "quiet-line", text: [`${count(running)} running`, `${count(waiting)} waiting`, running && tokens_per_second ? rate(tokens_per_second) : null,
+      crashes ? `${count(crashes)} ${crashes === 1 ? "crash" : "crashes"}` : null, pid ? `process ${pid}` : null].filter(Boolean).join(" · ") }));
 }
 
-function cellBar({ total: all, live, cached, free }) {
-  const text = `${count(live)} in use, ${count(cached)} kept for later requests, ${count(free)} free of ${count(all)} KV cells`;
-  const bar = h("div", { class: "bar-track", role: "img", "aria-label": text });
-  for (const [kind, size] of [["gpu", live], ["ram", cached]]) {
+/** The KV cells; `shared` are those of the live ones that several requests read at once. */
+function cellBar({ total: all, live, shared, cached, free }) {
+  const parts = [["gpu", live, `${count(live)} in use${Number.isFinite(shared) ? `, ${count(shared)} of them shared` : ""}`],
+    ["ram", cached, `${count(cached)} kept for later`], ["free", free, `${count(free)} free`]];
+  const bar = h("div", { class: "bar-track", role: "img", "aria-label": `${parts.map(([, , text]) => text).join(", ")} of ${count(all)} KV cells` });
+  for (const [kind, size] of parts.slice(0, 2)) {
+    if (!size) continue;
     const piece = h("i", { class: kind });
-    piece.style.width = `${(100 * size) / Math.max(1, all)}%`;
+    piece.style.width = `${Math.max(0.75, (100 * size) / Math.max(1, all))}%`;
     bar.append(piece);
   }
-  return [bar, h("small", { class: "quiet-line", text })];
+  return [bar, h("ul", { class: "legend cells", "aria-hidden": "true" }, parts.map(([kind, , text]) => h("li", {}, h("i", { class: kind }), text)),
+    h("li", { text: `of ${count(all)} KV cells` }))];
 }
 
 function others({ loading = [], failed = [] }) {
   return [...loading.map((model) => [model, "loading"]), ...failed.map((model) => [model, "failed to load"])]
     .map(([model, state]) => h("article", { class: "card" }, h("header", { class: "row" }, h("h3", { text: model }), h("span", { class: "grow" }), h("span", { class: "badge", text: state }))));
-}
-
-function providerTable(answer) {
-  if (answer instanceof Error) return h("p", { class: "hint", text: answer.isMissing ? "This server has no hosted providers to report on." : answer.message });
-  if (!answer.providers?.length) return h("p", { class: "hint", text: "No hosted provider is set up. Everything is answered here." });
-  const head = ["Provider", "State", "Answered", "First token", "Speed", ""];
-  return h("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Providers" }, h("table", { class: "wide-table" },
-    h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col", text: text || "Note", class: text ? null : "dim" })))),
-    h("tbody", {}, answer.providers.map((one) => h("tr", {}, h("th", { scope: "row", text: one.name }),
-      h("td", {}, h("span", { class: `badge ${one.state === "ready" ? "strong" : ""}`, text: one.state.replace("_", " ") })),
-      h("td", { text: percent(one.success_rate ?? NaN) }), h("td", { text: duration(one.first_token_ms ?? NaN) }),
-      h("td", { text: rate(one.tokens_per_second ?? NaN) }), h("td", { class: "dim", text: one.detail ?? "" }))))));
 }

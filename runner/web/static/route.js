@@ -22,10 +22,18 @@ export function costText(message) {
   return avoided ? `free, ${usd(avoided)} avoided` : "free";
 }
 
+/** The gist of a reason: without who says so, and without its sums. Pure. */
+export function shortReason(reason) {
+  if (!reason) return null;
+  const bare = String(reason).replace(/^[\w.-]+: /, "");
+  const [gist] = /^.{8,}?(?=: |; | \(|$)/s.exec(bare) ?? [bare];
+  return gist;
+}
+
 /** The line; a click opens everything that is known. */
 export function routeLine(message) {
   const facts = [rate(speedOf(message)), `first token ${duration(message.first_ms ?? NaN)}`, costText(message)];
-  const why = message.route?.reasons?.[0]?.replace(/^\w+: /, "");
+  const why = shortReason(message.route?.reasons?.[0]);
   return h("details", { class: "route" },
     h("summary", { title: "Show the whole route" },
       icon(isLocal(message) ? "machine" : "cloud"),
