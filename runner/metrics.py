@@ -27,6 +27,7 @@ class EngineFigures:
     num_free_cells: int
     num_cached_cells: int
     num_live_cells: int
+    num_shared_cells: int
     tokens_generated: int
     prompt_tokens: int
     cached_tokens: int
@@ -81,6 +82,7 @@ class EngineCollector(Collector):
         "num_free_cells": "KV cells that hold nothing",
         "num_cached_cells": "KV cells kept for later requests",
         "num_live_cells": "KV cells of running sequences",
+        "num_shared_cells": "KV cells that several running sequences read",
         "tokens_per_s": "Smoothed decode speed",
     }
     COUNTERS = {

@@ -56,6 +56,7 @@ def _engine_json(edge: Edge, model: str) -> JsonObject:
             "free": status.num_free,
             "cached": status.num_cached,
             "live": status.num_live,
+            "shared": status.num_shared,
         },
         "tokens_per_second": round(status.tokens_per_s, 2),
         "crashes": resident.num_crashes,

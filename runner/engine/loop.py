@@ -143,6 +143,7 @@ class Loop:
             num_free=cache.num_free,
             num_cached=cache.num_cached,
             num_live=cache.num_live,
+            num_shared=cache.num_shared,
             tokens_generated=self._num_generated,
             prompt_tokens=self._num_prompt,
             cached_tokens=self._num_reused,

@@ -217,6 +217,7 @@ class Status(_Word, frozen=True):
     num_free: int
     num_cached: int
     num_live: int
+    num_shared: int
     tokens_generated: int
     prompt_tokens: int
     cached_tokens: int

@@ -100,6 +100,7 @@ class PrefixCache:
         self._roots: dict[str, Node] = {}
         self._num_tree = 0
         self._num_unlocked = 0
+        self._num_shared = 0
         self._num_private = 0
         self._clock = 0
 
@@ -117,6 +118,11 @@ class PrefixCache:
     def num_live(self) -> int:
         """Cells that running sequences hold."""
         return self._num_tree - self._num_unlocked + self._num_private
+
+    @property
+    def num_shared(self) -> int:
+        """Cells that several running sequences read."""
+        return self._num_shared
 
     def match(self, tenant: str, tokens: Tokens[int]) -> Match:
         """The longest cached prefix of the tokens; changes nothing."""
@@ -213,8 +219,10 @@ class PrefixCache:
         nodes = [node for root in self._roots.values() for node in _walk(root)]
         num_tree = sum(len(node.tokens) for node in nodes)
         cached = sum(len(node.tokens) for node in nodes if node.num_locks == 0)
-        if (num_tree, cached) != (self._num_tree, self._num_unlocked) or self.num_free < 0:
-            raise AssertionError(f"cells do not add up: {num_tree} {cached} {self.num_free}")
+        shared = sum(len(node.tokens) for node in nodes if node.num_locks > 1)
+        counted = (self._num_tree, self._num_unlocked, self._num_shared)
+        if (num_tree, cached, shared) != counted or self.num_free < 0:
+            raise AssertionError(f"cells do not add up: {num_tree} {cached} {shared} {counted}")
         for node in nodes:
             if not node.tokens or not node.slots:
                 raise AssertionError("a node without tokens or slots")
@@ -276,6 +284,8 @@ class PrefixCache:
         if node.num_locks == 0:
             self._num_unlocked -= len(node.tokens)
         node.num_locks += 1
+        if node.num_locks == 2:
+            self._num_shared += len(node.tokens)
         node.slots.add(lease.slot)
         lease.node, lease.depth = node, stop
         lease.num_private -= length
@@ -283,8 +293,10 @@ class PrefixCache:
 
     def _lock(self, node: Node, change: int) -> None:
         for step in node.path():
-            was_locked = step.num_locks > 0
+            was_locked, was_shared = step.num_locks > 0, step.num_locks > 1
             step.num_locks += change
+            if was_shared != (step.num_locks > 1):
+                self._num_shared += change * len(step.tokens)
             if was_locked != (step.num_locks > 0):
                 self._num_unlocked -= change * len(step.tokens)
 

@@ -14,7 +14,7 @@ from typing import Self
 try:
     import fcntl
 except ImportError:  # no such lock on this system: engines run side by side
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # the module is the only type it has
 
 
 class Turn:

@@ -27,6 +27,7 @@ def engine_figures(pool: Pool) -> Iterator[EngineFigures]:
             num_free_cells=status.num_free,
             num_cached_cells=status.num_cached,
             num_live_cells=status.num_live,
+            num_shared_cells=status.num_shared,
             tokens_generated=status.tokens_generated,
             prompt_tokens=status.prompt_tokens,
             cached_tokens=status.cached_tokens,

@@ -44,7 +44,7 @@ def route_log() -> None:
     lib.llama_log_set(_log_line, ctypes.c_void_p(None))
 
 
-@lib.llama_log_callback  # type: ignore[untyped-decorator]
+@lib.llama_log_callback  # type: ignore[untyped-decorator]  # ctypes made it
 def _log_line(level: int, text: bytes, _data: int | None) -> None:
     line = text.decode("utf-8", errors="replace").rstrip()
     if line:
