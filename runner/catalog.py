@@ -295,7 +295,7 @@ def parse(text: str, source: str) -> list[Entry]:
     """
     try:
         tables: Mapping[str, object] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise CatalogError(f"{source} is not valid TOML: {error}") from None
     models = tables.get("models", {})
     if set(tables) - {"models"} or not isinstance(models, dict):
@@ -315,8 +315,15 @@ def load(extra: Iterable[Path] = ()) -> Catalog:
     catalog = Catalog(parse(shipped.read_text(encoding="utf-8"), shipped.name))
     for path in extra:
         if path.is_file():
-            catalog = catalog.with_entries(parse(path.read_text(encoding="utf-8"), str(path)))
+            catalog = catalog.with_entries(parse(_read(path), str(path)))
     return catalog
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{path} cannot be read: {error}") from None
 
 
 def _without_hub_prefix(name: str) -> str:

@@ -1,22 +1,31 @@
 """Frozen settings, and where each value came from.
 
 Order: flags, then `RUNNER_*` environment, then `runner.toml`, then defaults. Owns merging and
-checking; does not know what any setting is used for. Secrets are never settings: only the names
-of the environment variables that hold them are. Invariant: an unknown key is an error that names
-the nearest one.
+checking; does not know what any setting is used for. Secrets are never settings: of providers'
+keys the names of their environment variables are, of our own API keys the digests. Invariant: an
+unknown key is an error that names the nearest one.
 """
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from runner.errors import ConfigError
 
@@ -28,6 +37,7 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 Usd = Annotated[float, Field(ge=0)]
 
+DIGEST = "sha256:"
 ENV_PREFIX = "RUNNER_"
 ENV_SHORT = {
     "OFFLINE": "offline",
@@ -39,10 +49,49 @@ ENV_SHORT = {
 }
 
 
+def seal(key: str) -> str:
+    """What is kept of an API key: `sha256:` and 64 hex digits, which may also be given instead.
+
+    Raises:
+        ValueError: no header could carry it, or it begins like a digest and is none.
+    """
+    if key.startswith(DIGEST):
+        if re.fullmatch(r"[0-9a-fA-F]{64}", key.removeprefix(DIGEST)) is None:
+            raise ValueError("after 'sha256:' there have to be 64 hex digits")
+        return key.lower()
+    if not key or key != key.strip():
+        raise ValueError("an API key must not be empty, nor begin or end with a space")
+    return DIGEST + hashlib.sha256(key.encode("utf-8")).hexdigest()
+
+
+SealedKey = Annotated[str, AfterValidator(seal)]
+
+
 class Section(BaseModel):
     """A frozen table of settings that refuses keys it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class BudgetSettings(Section):
+    """Caps on hosted spending; None means no cap."""
+
+    daily_usd: Usd | None = None
+    monthly_usd: Usd | None = None
+    per_request_usd: Usd | None = None
+
+
+class KeySettings(BudgetSettings):
+    """One API key: its digest, its pace, and its share of the money. None means no cap."""
+
+    key: SealedKey = Field(repr=False)
+    requests_per_minute: PositiveInt | None = None
+    tokens_per_minute: PositiveInt | None = None
+
+
+def _with_pace(key: object) -> object:
+    """A key alone stands for one without limits of its own."""
+    return {"key": key} if isinstance(key, str) else key
 
 
 class ServerSettings(Section):
@@ -50,14 +99,16 @@ class ServerSettings(Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    api_key: str | None = Field(default=None, repr=False)
-    api_keys: dict[str, str] = Field(default_factory=dict, repr=False)
+    api_key: SealedKey | None = Field(default=None, repr=False)
+    api_keys: dict[str, Annotated[KeySettings, BeforeValidator(_with_pace)]] = Field(
+        default_factory=dict, repr=False
+    )
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     allow_open_network: bool = False
     max_body_bytes: PositiveInt = 8 * 2**20
     max_open_requests: PositiveInt = 256
-    auto_pull: bool = False
+    auto_pull: bool = False  # the first request for a catalogued model fetches its weights
     stop_timeout_s: Seconds = 10.0
 
 
@@ -72,6 +123,7 @@ class EngineSettings(Section):
     memory_budget: PositiveInt | Auto = "auto"
     ttl_s: Seconds | None = None
     prefix_disk_bytes: Annotated[int, Field(ge=0)] = 2 * 2**30
+    draft: bool = True
     queue: PositiveInt = 64
 
 
@@ -119,14 +171,6 @@ class ProviderSettings(Section):
     base_url: str | None = None
     api_key_env: str | None = None
     models: dict[str, str] = Field(default_factory=dict)
-
-
-class BudgetSettings(Section):
-    """Caps on hosted spending; None means no cap."""
-
-    daily_usd: Usd | None = None
-    monthly_usd: Usd | None = None
-    per_request_usd: Usd | None = None
 
 
 class Settings(Section):
@@ -225,7 +269,7 @@ def _file_layers(
 def _from_toml(path: Path) -> dict[str, Any]:
     try:
         return dict(_leaves(tomllib.loads(path.read_text(encoding="utf-8"))))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from None
 
 
@@ -282,7 +326,8 @@ def _describe(error: ValidationError, origins: Mapping[str, str]) -> str:
         nearest = difflib.get_close_matches(path, list(setting_paths()), n=1, cutoff=0.0)
         hint = f"; the nearest setting is {nearest[0]!r}" if nearest else ""
         return f"there is no setting {path!r}{where}{hint}"
-    return f"setting {path!r}{where} is not valid: {first['msg'].lower()}"
+    said = first["msg"].lower().removeprefix("value error, ")
+    return f"setting {path!r}{where} is not valid: {said}"
 
 
 def setting_paths(section: type[BaseModel] = Settings, path: str = "") -> Iterator[str]:

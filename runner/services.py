@@ -11,6 +11,7 @@ import os
 import random
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 from runner.catalog import Catalog, Entry
 from runner.catalog import load as load_catalog
@@ -20,6 +21,7 @@ from runner.hosted import HostedBackend, House, build_backends, reference_price,
 from runner.hub import Library, Puller, Repositories, hub_cache_dir
 from runner.ledger import Budget, Ledger
 from runner.local.backend import LocalBackend, Surroundings
+from runner.local.fetching import Fetcher
 from runner.local.figures import engine_figures, residency_figures
 from runner.local.planning import Planner
 from runner.local.pool import Pool
@@ -107,9 +109,7 @@ class Services:
 
     def make_puller(self) -> Puller:
         """Fetches into this machine's library, from where `HF_ENDPOINT` says the Hub is."""
-        endpoint = os.environ.get("HF_ENDPOINT") or HUB
-        token = os.environ.get("HF_TOKEN") or None
-        return Puller(self.library, Repositories(self.egress, endpoint=endpoint, token=token))
+        return open_puller(self.library, self.egress)
 
     def sampling_defaults(self, model: str) -> SamplingParams:
         """The catalogue's recommended sampling, under the settings' own."""
@@ -131,16 +131,21 @@ def build(settings: Settings) -> Services:
     library = Library(state_dir, hub_cache_dir(os.environ), catalog)
     shelf = Shelf(library, time.monotonic)
     planner = Planner(shelf, state_dir, settings.engine_for, time.monotonic)
-    pool = Pool(planner.order, clock=time.monotonic, capacity_bytes=planner.capacity_bytes)
+    egress = Egress(offline=settings.offline)
+    fetcher = None
+    if settings.server.auto_pull and not settings.offline:
+        fetcher = Fetcher(shelf, planner, partial(open_puller, library, egress), time.monotonic)
+    order = planner.order if fetcher is None else fetcher.order
+    pool = Pool(order, clock=time.monotonic, capacity_bytes=planner.capacity_bytes)
     surroundings = Surroundings(
         shelf=shelf,
         planner=planner,
         queue_length=lambda model: settings.engine_for(model).queue + DEFAULT_PARALLEL,
         clock=time.monotonic,
         random_seed=lambda: random.SystemRandom().getrandbits(32),
+        fetcher=fetcher,
     )
     local = LocalBackend(pool, surroundings)
-    egress = Egress(offline=settings.offline)
     ledger = Ledger.open(state_dir, Budget.of(settings.budget))
     house = House(catalog, settings.hosted, egress, ledger, time.monotonic)
     hosted = build_backends(settings.providers, os.environ, house)
@@ -165,6 +170,13 @@ def build(settings: Settings) -> Services:
     )
     services.router = Router(local, hosted, rules_of(settings), hooks)
     return services
+
+
+def open_puller(library: Library, egress: Egress) -> Puller:
+    """Fetches into a library, from where `HF_ENDPOINT` says the Hub is."""
+    endpoint = os.environ.get("HF_ENDPOINT") or HUB
+    token = os.environ.get("HF_TOKEN") or None
+    return Puller(library, Repositories(egress, endpoint=endpoint, token=token))
 
 
 def rules_of(settings: Settings) -> Rules:

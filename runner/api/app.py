@@ -1,11 +1,12 @@
 """The application: endpoints, keys, hosts and errors put together over the services.
 
-Owns the order of the layers around the endpoints: visitors, origins, keys, room. Every route but
-`/health` and the page's files is behind the key, whoever mounts it.
+Owns the order of the layers around the endpoints: visitors, origins, keys, room, allowance. Every
+route but `/health` and the page's files is behind the key, whoever mounts it.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,9 +15,11 @@ from starlette.middleware.cors import CORSMiddleware
 
 from runner import __version__
 from runner.config import ServerSettings
+from runner.ledger import Budget
 from runner.services import Services
 
-from . import errors
+from . import allowance, errors
+from .allowance import AllowanceGuard, Allowances
 from .auth import Keyring
 from .chat import chat_router
 from .completions import completions_router
@@ -35,16 +38,14 @@ from .usage import usage_router
 
 METHODS = ("GET", "POST", "DELETE")
 SENT_HEADERS = ("Authorization", "X-Api-Key", "X-Request-Id", "X-Runner-Strict")
-READ_HEADERS = ("Retry-After", "X-Request-Id", "X-Runner-Served-By")
+READ_HEADERS = ("Retry-After", "X-Request-Id", "X-Runner-Served-By", *allowance.HEADERS)
 
 
 def create_app(services: Services) -> FastAPI:
     """The ASGI application over services that are already started."""
     server = services.settings.server
-    keys = dict(server.api_keys)
-    if server.api_key is not None:
-        keys["default"] = server.api_key
-    edge = Edge(services, Keyring(keys))
+    edge = Edge(services, Keyring.of(server), Allowances(server.api_keys, time.monotonic))
+    services.ledger.cap_keys({name: Budget.of(key) for name, key in server.api_keys.items()})
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -59,7 +60,7 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     errors.install(app)
-    guard(app, server, edge.keyring)
+    guard(app, server, edge.keyring, edge.allowances)
     for make in (
         chat_router,
         completions_router,
@@ -78,19 +79,20 @@ def create_app(services: Services) -> FastAPI:
         pull_router(
             edge.keyring,
             services.make_puller,
-            services.planner.fits_bytes,
+            services.planner.choose,
             on_pulled=lambda _pulled: services.shelf.refresh(),
         )
     )
     return app
 
 
-def guard(app: FastAPI, server: ServerSettings, keyring: Keyring) -> None:
+def guard(app: FastAPI, server: ServerSettings, keyring: Keyring, allowances: Allowances) -> None:
     """Put the layers around the application; the last one added is the first one met.
 
     The gate is kept as `app.state.gate`, for whoever ends the server.
     """
     app.state.gate = Gate(server.max_open_requests)
+    app.add_middleware(AllowanceGuard, keyring=keyring, allowances=allowances)
     app.add_middleware(Admission, gate=app.state.gate)
     app.add_middleware(KeyGuard, keyring=keyring)
     if server.allowed_origins:

@@ -12,19 +12,27 @@ from collections.abc import Mapping
 
 from fastapi import Request
 
-from runner.errors import ConfigError
+from runner.config import DIGEST, ServerSettings, seal
 
 from .errors import AuthenticationError
 
 ANONYMOUS = ""
-HASHED = "sha256:"
+OWN = "default"  # the name of the server's own key
 
 
 class Keyring:
     """The configured keys by name, as SHA-256 digests."""
 
     def __init__(self, keys: Mapping[str, str]) -> None:
-        self._digests = {name: kept_digest(name, key) for name, key in keys.items()}
+        self._digests = {
+            name: bytes.fromhex(seal(key).removeprefix(DIGEST)) for name, key in keys.items()
+        }
+
+    @classmethod
+    def of(cls, server: ServerSettings) -> Keyring:
+        """The keys of the settings, the server's own among them."""
+        own = {} if server.api_key is None else {OWN: server.api_key}
+        return cls({name: one.key for name, one in server.api_keys.items()} | own)
 
     @property
     def is_open(self) -> bool:
@@ -49,23 +57,6 @@ class Keyring:
 def digest(key: bytes) -> bytes:
     """What is compared of a key."""
     return hashlib.sha256(key).digest()
-
-
-def kept_digest(name: str, key: str) -> bytes:
-    """What is kept of a configured key; `sha256:<64 hex digits>` is a digest already.
-
-    Raises:
-        ConfigError: it begins like a digest and is none.
-    """
-    if not key.startswith(HASHED):
-        return digest(key.encode("utf-8"))
-    try:
-        known = bytes.fromhex(key.removeprefix(HASHED))
-    except ValueError:
-        known = b""
-    if len(known) != hashlib.sha256().digest_size:
-        raise ConfigError(f"API key {name!r}: after 'sha256:' there have to be 64 hex digits")
-    return known
 
 
 def offered_key(request: Request) -> bytes:

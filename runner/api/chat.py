@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -66,7 +67,8 @@ async def answer_chat(edge: Edge, request: Request) -> Response:
     )
     headers = choices.headers()
     if asked.stream:
-        return sse.response(stream_chat(choices, shape), headers)
+        awaited = partial(edge.services.local.awaited, wanted.model)
+        return sse.response(stream_chat(choices, shape), headers, awaited)
     return JSONResponse(await whole_chat(choices, shape), headers=headers)
 
 

@@ -123,8 +123,8 @@ async def open_choices(
 
     With a seed each answer has its own, counted up from it.
     """
-    observation = edge.observe(wanted[0])
     requests = [with_own_seed(item, index) for item in wanted for index in range(count)]
+    observation = edge.observe(requests)
     opening = [asyncio.ensure_future(edge.services.router.answer(one)) for one in requests]
     try:
         await while_connected(request, asyncio.gather(*opening))

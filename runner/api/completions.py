@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -61,7 +62,8 @@ async def answer_completion(edge: Edge, request: Request) -> Response:
         ignored=asked.unknown_fields(),
     )
     if asked.stream:
-        return sse.response(stream_completion(choices, shape), choices.headers())
+        awaited = partial(edge.services.local.awaited, shape.model)
+        return sse.response(stream_completion(choices, shape), choices.headers(), awaited)
     headers = choices.headers()
     return JSONResponse(await whole_completion(choices, shape), headers=headers)
 

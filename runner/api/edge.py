@@ -1,13 +1,16 @@
 """What every endpoint needs of the house and of the request: reading, names, keys, counting.
 
 Owns the crossing from HTTP to a request for the router. Invariant: an accepted request is
-counted exactly once, with its outcome.
+counted exactly once, and logged in one line of JSON, with its outcome and without any of its words.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import time
 import uuid
+from collections.abc import Sequence
 from typing import TypeVar
 
 from fastapi import Request
@@ -15,22 +18,25 @@ from fastapi import Request
 from runner.errors import UnsupportedParameterError
 from runner.metrics import Metrics
 from runner.services import Services
-from runner.types import Event, Finished, GenerateRequest, SamplingParams
+from runner.types import Event, Finished, GenerateRequest, JsonObject, SamplingParams
 
 from . import body
+from .allowance import CHARS_PER_TOKEN, Allowances, Hold, estimate
 from .auth import Keyring
 from .body import WireModel
 
 Body = TypeVar("Body", bound=WireModel)
 MAX_REQUEST_ID = 128
+logger = logging.getLogger(__name__)
 
 
 class Edge:
     """The services as the endpoints see them."""
 
-    def __init__(self, services: Services, keyring: Keyring) -> None:
+    def __init__(self, services: Services, keyring: Keyring, allowances: Allowances) -> None:
         self.services = services
         self.keyring = keyring
+        self.allowances = allowances
 
     async def read(self, request: Request, model: type[Body]) -> Body:
         """The checked body. Raises InvalidRequestError or RequestTooLargeError."""
@@ -70,18 +76,25 @@ class Edge:
         """Whether parameters that cannot be honoured are an error."""
         return request.headers.get("x-runner-strict", "").lower() in ("1", "true", "yes")
 
-    def observe(self, wanted: GenerateRequest) -> Observation:
-        """Begin counting a request."""
-        return Observation(self.services.metrics, wanted)
+    def observe(self, wanted: Sequence[GenerateRequest]) -> Observation:
+        """Begin counting the answers to one call. Raises BusyError beyond the key's allowance."""
+        hold = self.allowances.of(wanted[0].tenant).hold(sum(estimate(one) for one in wanted))
+        return Observation(self.services.metrics, wanted[0], hold)
+
+    def hold(self, request: Request, num_chars: int) -> Hold:
+        """Count the tokens of a text beforehand. Raises BusyError beyond the key's allowance."""
+        return self.allowances.of(self.tenant(request)).hold(num_chars // CHARS_PER_TOKEN)
 
 
 class Observation:
     """One request's way into the metrics."""
 
-    def __init__(self, metrics: Metrics, wanted: GenerateRequest) -> None:
+    def __init__(self, metrics: Metrics, wanted: GenerateRequest, hold: Hold) -> None:
         self._metrics = metrics
+        self._hold = hold
+        self._num_pieces = self._num_counted = 0
         self.request_id = wanted.id
-        self._route = wanted.route
+        self._wanted = wanted
         self._begun_s = time.monotonic()
         self._first_s: float | None = None
         self._served_by = "none"
@@ -92,11 +105,13 @@ class Observation:
         """Note what an event says about speed, tokens and cost."""
         now = time.monotonic()
         self._served_by = served_by
+        self._num_pieces += 1
         if self._first_s is None:
             self._first_s = now
             self._metrics.first_token_s.labels(served_by).observe(now - self._begun_s)
         if isinstance(event, Finished):
             usage = event.usage
+            self._num_counted += usage.prompt_tokens + usage.completion_tokens
             tokens = self._metrics.tokens
             tokens.labels(served_by, "prompt").inc(usage.prompt_tokens)
             tokens.labels(served_by, "cached").inc(usage.cached_tokens)
@@ -116,5 +131,29 @@ class Observation:
         if error is not None:
             is_ours = isinstance(error, Exception)
             self._outcome = type(error).__name__ if is_ours else "cancelled"
+        self._hold.settle(self._num_taken())
         self._metrics.open_requests.dec()
-        self._metrics.requests.labels(self._route, self._served_by, self._outcome).inc()
+        self._metrics.requests.labels(self._wanted.route, self._served_by, self._outcome).inc()
+        logger.info(json.dumps(self._line()))
+
+    def _line(self) -> JsonObject:
+        """What is logged of the request: who, what, how it went; nothing that was said."""
+        ended_s = time.monotonic()
+        first_s = None if self._first_s is None else self._first_s - self._begun_s
+        return {
+            "request_id": self.request_id,
+            "key": self._wanted.tenant,
+            "model": self._wanted.model,
+            "route": self._wanted.route,
+            "served_by": self._served_by,
+            "outcome": self._outcome,
+            "tokens": self._num_taken(),
+            "first_ms": None if first_s is None else round(first_s * 1000),
+            "ms": round((ended_s - self._begun_s) * 1000),
+        }
+
+    def _num_taken(self) -> int:
+        """The tokens that were computed; where an answer was cut, a piece counts as one."""
+        if self._outcome == "ok":
+            return self._num_counted
+        return max(self._num_counted, self._num_pieces)

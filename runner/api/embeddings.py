@@ -59,8 +59,15 @@ def embeddings_router(edge: Edge) -> APIRouter:
         """Embed texts."""
         asked = await edge.read(request, EmbeddingBody)
         model = edge.model_id(asked.model)
-        work = edge.services.local.embed(model, asked.inputs())
-        vectors, usage = await while_connected(request, work)
+        inputs = asked.inputs()
+        hold = edge.hold(request, sum(len(item) for item in inputs))
+        work = edge.services.local.embed(model, inputs)
+        try:
+            vectors, usage = await while_connected(request, work)
+        except BaseException:
+            hold.settle(0)
+            raise
+        hold.settle(usage.prompt_tokens)
         wants_text = asked.encoding_format == "base64"
         if asked.dimensions is not None and asked.dimensions != len(vectors[0].values):
             raise InvalidRequestError(

@@ -1,21 +1,28 @@
 """`POST /v1/models/pull`: fetch a model from the API, its progress as server-sent events.
 
-Owns the crossing from a pull, which blocks, to the event loop. Only the server's own key may ask:
-a pull fills the disk. Invariant: a client that leaves ends the pull, and what was fetched is kept.
+Owns the bodies and the frames. Only the server's own key may ask: a pull fills the disk.
+Invariant: a client that leaves ends the pull, and what was fetched is kept.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from runner.errors import InvalidRequestError
-from runner.hub import Progress, Pulled, Puller, PullEvent, Waiting, describe
+from runner.hub import (
+    Chooser,
+    Progress,
+    Pulled,
+    Puller,
+    PullEvent,
+    Waiting,
+    describe,
+    in_thread,
+)
 from runner.types import JsonObject
 
 from . import sse
@@ -40,10 +47,11 @@ class PullBody(WireModel):
 def pull_router(
     keyring: Keyring,
     make_puller: Callable[[], Puller],
-    fits: Callable[[int], bool],
+    choose: Chooser,
     on_pulled: Callable[[Pulled], None] = lambda pulled: None,
 ) -> APIRouter:
-    """The endpoint; `on_pulled` is told of every model that is newly here."""
+    """The endpoint; `choose` picks a quantisation where none is named, `on_pulled` is told of
+    every model that is newly here."""
     router = APIRouter(tags=["models"])
 
     @router.post("/v1/models/pull", openapi_extra=openapi(PullBody))
@@ -53,11 +61,11 @@ def pull_router(
         body = await read(request, PullBody, max_bytes=MAX_BODY_BYTES)
         if not body.model.strip():
             raise InvalidRequestError("model: name the model to pull", param="model")
-        events = make_puller().pull(body.model, fits=fits, trust_hub=body.trust_hub)
+        events = make_puller().pull(body.model, choose=choose, trust_hub=body.trust_hub)
         if body.stream:
             return sse.response(_frames(events, on_pulled), {})
         last: JsonObject = {}
-        async for event in _in_thread(events):
+        async for event in in_thread(events):
             if isinstance(event, Pulled):
                 on_pulled(event)
                 last = describe(event)
@@ -86,7 +94,7 @@ async def _frames(
 ) -> AsyncGenerator[bytes]:
     """The events as frames, progress at most twice a second."""
     last_s = 0.0
-    async for event in _in_thread(events):
+    async for event in in_thread(events):
         if isinstance(event, Progress | Waiting):
             if time.monotonic() - last_s < PROGRESS_EVERY_S:
                 continue
@@ -95,17 +103,3 @@ async def _frames(
             on_pulled(event)
         yield sse.frame(describe(event))
     yield sse.DONE
-
-
-async def _in_thread(events: Iterator[PullEvent]) -> AsyncGenerator[PullEvent]:
-    """A blocking iterator's items; it is closed in its own thread whatever happens."""
-    loop = asyncio.get_running_loop()
-    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pull")
-    try:
-        while (event := await loop.run_in_executor(thread, next, events, None)) is not None:
-            yield event
-    finally:
-        close = getattr(events, "close", None)
-        if close is not None:
-            thread.submit(close)
-        thread.shutdown(wait=False)

@@ -18,9 +18,9 @@ def command(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write weights, catalogue row and hashes into a folder."""
-    from runner.hub import export_bundle
+    from runner.hub import export_bundle, size_text
 
-    from .weights import load_settings, open_library, size_text
+    from .weights import load_settings, open_library
 
     library = open_library(load_settings())
     lock = export_bundle(library, library.require(model), folder)

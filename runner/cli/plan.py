@@ -71,6 +71,8 @@ def command(
 
 def _judge(names: list[str], settings: Settings, hardware: Hardware) -> Iterator[Verdict]:
     """One verdict for each name, or for the whole catalogue."""
+    from runner.local.planning import wish_of
+
     from .weights import open_library
 
     library = open_library(settings)
@@ -81,7 +83,7 @@ def _judge(names: list[str], settings: Settings, hardware: Hardware) -> Iterator
     for name in names:
         path = Path(name)
         if name.endswith(".gguf") and path.is_file():
-            yield _judge_file(name, None, (path,), _wish(settings, name), hardware)
+            yield _judge_file(name, None, (path,), wish_of(settings.engine_for(name)), hardware)
             continue
         reference, installed = library.resolve(name)
         yield _judge_entry(reference.entry, reference.quantization, installed, settings, hardware)
@@ -96,9 +98,10 @@ def _judge_entry(
 ) -> Verdict:
     """From the header of the installed file, else from the catalogue's numbers."""
     from runner.errors import WeightsError
+    from runner.local.planning import wish_of
     from runner.memory import choose_quantization
 
-    wish = _wish(settings, entry.id)
+    wish = wish_of(settings.engine_for(entry.id))
     if installed is not None:
         return _judge_file(entry.id, entry, installed.paths, wish, hardware)
     try:
@@ -126,21 +129,6 @@ def _judge_file(
         return Verdict(name, entry, quantization, "file", plan(shape, hardware, wish), None)
     except WeightsError as error:
         return Verdict(name, entry, quantization, "file", None, error)
-
-
-def _wish(settings: Settings, model: str) -> Wish:
-    """The settings of one model; `auto` leaves it to the planner."""
-    from runner.memory import Wish
-
-    engine = settings.engine_for(model)
-    return Wish(
-        context=None if engine.context == "auto" else engine.context,
-        parallel=None if engine.parallel == "auto" else engine.parallel,
-        threads=None if engine.threads == "auto" else engine.threads,
-        gpu_layers=None if engine.gpu_layers == "auto" else engine.gpu_layers,
-        kv_type=None if engine.kv_type == "auto" else engine.kv_type,
-        memory_budget_bytes=None if engine.memory_budget == "auto" else engine.memory_budget,
-    )
 
 
 def _engine_devices() -> tuple[Any, ...]:

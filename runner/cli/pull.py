@@ -20,16 +20,18 @@ def command(
     offline: Annotated[bool | None, typer.Option("--offline", help="Stay offline.")] = None,
 ) -> None:
     """Download weights, or go on with a download; without QUANT the best that fits."""
-    from .weights import fits_here, follow, load_settings, open_puller, size_text
+    from runner.hub import in_words
 
-    puller = open_puller(load_settings(offline))
+    from .weights import follow, load_settings, open_library, open_planner, open_puller
+
+    settings = load_settings(offline)
+    library = open_library(settings)
+    choose = open_planner(settings, library).choose
     try:
-        events = puller.pull(model, fits=fits_here, trust_hub=trust_hub)
+        events = open_puller(settings, library).pull(model, choose=choose, trust_hub=trust_hub)
         pulled = follow(events, as_json=json_)
     except KeyboardInterrupt:
         print("runner: stopped; what was fetched is kept, pull again to go on", file=sys.stderr)
         raise typer.Exit(1) from None
     if pulled is not None and not json_:
-        one = pulled.installed
-        what = "is ready" if pulled.num_fetched_bytes else "is here already"
-        typer.echo(f"{one.model_id} {one.quantization} {what} ({size_text(one.size_bytes)})")
+        typer.echo(in_words(pulled))

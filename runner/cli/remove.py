@@ -18,7 +18,9 @@ def command(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Delete weights; imported ones are only forgotten."""
-    from .weights import load_settings, open_library, size_text
+    from runner.hub import size_text
+
+    from .weights import load_settings, open_library
 
     library = open_library(load_settings())
     installed = library.require(model)

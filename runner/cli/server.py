@@ -94,7 +94,7 @@ def run(flags: Mapping[str, Any], config_file: Path | None, models: tuple[str, .
     settings = load(flags, config_file=config_file).settings
     check_address(settings)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for noisy in ("httpx", "httpcore", "uvicorn"):
+    for noisy in ("httpx", "httpx2", "httpcore", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     allow_open_files()
     asyncio.run(serve(settings, models))

@@ -53,7 +53,7 @@ def describe(entry: Entry, installed: list[Installed]) -> dict[str, Any]:
 
 def lines(facts: dict[str, Any]) -> list[str]:
     """The same for people."""
-    from .weights import size_text
+    from runner.hub import size_text
 
     shown = [f"{facts['id']}  ({facts['title']})"]
     for key in ("upstream", "base", "license", "released", "context", "chat_format", "note"):

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from runner.config import Settings
-    from runner.hub import Installed, Verdict
+    from runner.hub import Installed, Puller, Verdict
 
 
 def command(
@@ -24,16 +23,17 @@ def command(
     """Hash installed weights again and compare with the catalogue or the Hub."""
     from runner.hub import verify
 
-    from .weights import load_settings, open_library
+    from .weights import load_settings, open_library, open_puller
 
     settings = load_settings(offline)
     library = open_library(settings)
+    puller = open_puller(settings, library)
     chosen = [library.require(model)] if model else library.installed()
     rows: list[dict[str, Any]] = []
     for installed in chosen:
         verdicts = verify(library, installed)
         is_damaged = any(one.state in ("damaged", "unreadable") for one in verdicts)
-        is_mended = is_damaged and repair and _mend(settings, installed, verdicts, json_)
+        is_mended = is_damaged and repair and _mend(puller, installed, verdicts, json_)
         rows += [_describe(installed, one, is_mended) for one in verdicts]
         if not json_:
             for row in rows[-len(verdicts) :]:
@@ -44,10 +44,10 @@ def command(
         raise typer.Exit(1)
 
 
-def _mend(settings: Settings, installed: Installed, verdicts: list[Verdict], as_json: bool) -> bool:
-    from .weights import follow, open_puller
+def _mend(puller: Puller, installed: Installed, verdicts: list[Verdict], as_json: bool) -> bool:
+    from .weights import follow
 
-    events = open_puller(settings).repair(installed, verdicts)
+    events = puller.repair(installed, verdicts)
     if as_json:
         return bool(list(events))
     return follow(events, as_json=False) is not None

@@ -18,8 +18,8 @@ import typer
 if TYPE_CHECKING:
     from runner.config import Settings
     from runner.hub import Library, Pulled, Puller, PullEvent, Repositories
+    from runner.local.planning import Planner
 
-RESERVE_BYTES = 2**30
 LINE_EVERY_S = 5.0
 
 
@@ -49,25 +49,20 @@ def open_repositories(settings: Settings) -> Repositories:
     return Repositories(Egress(offline=settings.offline), endpoint=endpoint, token=token)
 
 
-def open_puller(settings: Settings) -> Puller:
+def open_puller(settings: Settings, library: Library) -> Puller:
     """Fetches into this machine's library."""
     from runner.hub import Puller
 
-    return Puller(open_library(settings), open_repositories(settings))
+    return Puller(library, open_repositories(settings))
 
 
-def fits_here(size_bytes: int) -> bool:
-    """Whether weights of that size leave room in this machine's memory to work in."""
-    import psutil
+def open_planner(settings: Settings, library: Library) -> Planner:
+    """Plans for this machine, by the very rules that weights are loaded by later."""
+    from runner.local.planning import Planner
+    from runner.local.shelf import Shelf
 
-    return size_bytes + RESERVE_BYTES < int(psutil.virtual_memory().total)
-
-
-def size_text(size_bytes: int) -> str:
-    """A size for people."""
-    if size_bytes < 10**6:
-        return f"{size_bytes / 1e3:.0f} kB"
-    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 10**9 else f"{size_bytes / 1e6:.1f} MB"
+    shelf = Shelf(library, time.monotonic)
+    return Planner(shelf, settings.state_dir, settings.engine_for, time.monotonic)
 
 
 def follow(events: Iterable[PullEvent], *, as_json: bool) -> Pulled | None:
@@ -116,37 +111,14 @@ class _PlainLines:
 
     def show(self, event: PullEvent) -> None:
         """Print what is worth a line."""
-        from runner.hub import InPlace, Progress, Resolved, Waiting
+        from runner.hub import Progress, Pulled, Waiting, in_words
 
-        match event:
-            case Resolved():
-                typer.echo(resolved_text(event), err=True)
-            case InPlace():
-                typer.echo(f"{event.name}: complete, hash verified", err=True)
-            case Progress() | Waiting() if time.monotonic() - self._last_s >= LINE_EVERY_S:
-                self._last_s = time.monotonic()
-                typer.echo(_progress_text(event), err=True)
-
-
-def resolved_text(event: Any) -> str:
-    """What is about to be fetched, and why."""
-    missing = event.size_bytes - event.missing_bytes
-    kept = f", {size_text(missing)} of it here already" if missing else ""
-    return (
-        f"{event.model_id} {event.quantization} from {event.repo}: "
-        f"{size_text(event.size_bytes)} in {len(event.names)} files{kept} ({event.reason})"
-    )
-
-
-def _progress_text(event: Any) -> str:
-    from runner.hub import Waiting
-
-    if isinstance(event, Waiting):
-        return f"{event.name}: waiting for process {event.pid}, which is fetching it"
-    rate = f", {event.bytes_per_s / 1e6:.1f} MB/s" if event.bytes_per_s else ""
-    left = f", {event.left_s:.0f} s left" if event.left_s is not None else ""
-    done = f"{size_text(event.total_bytes)} of {size_text(event.total_size_bytes)}"
-    return f"{event.name}: {done}{rate}{left}"
+        if isinstance(event, Progress | Waiting):
+            if time.monotonic() - self._last_s < LINE_EVERY_S:
+                return
+            self._last_s = time.monotonic()
+        if not isinstance(event, Pulled):
+            typer.echo(in_words(event), err=True)
 
 
 def _follow_with_bars(events: Iterable[PullEvent]) -> Pulled | None:
@@ -160,7 +132,7 @@ def _follow_with_bars(events: Iterable[PullEvent]) -> Pulled | None:
     )
     from rich.progress import Progress as Bars
 
-    from runner.hub import Progress, Resolved, Waiting
+    from runner.hub import Progress, Resolved, Waiting, in_words
 
     columns = (
         TextColumn("{task.description}"),
@@ -175,7 +147,7 @@ def _follow_with_bars(events: Iterable[PullEvent]) -> Pulled | None:
         def show(event: PullEvent) -> None:
             match event:
                 case Resolved():
-                    bars.console.print(resolved_text(event), highlight=False, markup=False)
+                    bars.console.print(in_words(event), highlight=False, markup=False)
                 case Progress():
                     if event.name not in tasks:
                         tasks[event.name] = bars.add_task(event.name, total=event.file_size_bytes)

@@ -106,6 +106,8 @@ class Loop:
             self._send(Failed(_id_of(message), "context_length", str(error), numbers))
         except InvalidRequestError as error:
             self._send(Failed(_id_of(message), f"invalid:{error.param or ''}", str(error)))
+        except GuideError as error:
+            self._send(_too_complex(_id_of(message), error))
 
     def step(self) -> None:
         """Compute one batch and pass on what came of it."""
@@ -222,7 +224,11 @@ class Loop:
         generation.clock.started_s = self._clock()
         self._send(Started(sequence.id, sequence.num_prompt, sequence.num_cached))
         self._num_reused += sequence.num_cached
-        forced = generation.open()
+        try:
+            forced = generation.open()
+        except GuideError as error:
+            self._refuse(sequence, error)
+            return
         if forced is not None:
             self._send(Outputs([forced]))
             self._num_generated += len(forced.tokens)
@@ -330,9 +336,7 @@ class Loop:
         try:
             output = generation.draw(self._context, row)
         except GuideError as error:
-            self._forget(sequence)
-            message = f"the grammar is too complex to follow: {error}"
-            self._send(Failed(sequence.id, "invalid:response_format", message))
+            self._refuse(sequence, error)
             return None, None
         if output is None:
             return None, "stop"
@@ -369,6 +373,10 @@ class Loop:
             )
         )
 
+    def _refuse(self, sequence: Sequence, error: GuideError) -> None:
+        self._forget(sequence)
+        self._send(_too_complex(sequence.id, error))
+
     def _forget(self, sequence: Sequence) -> None:
         self._scheduler.remove(sequence)
         generation = self._generations.pop(sequence.id, None)
@@ -376,6 +384,11 @@ class Loop:
             generation.close()
         if self._draft is not None:
             self._draft.forget(sequence.id)
+
+
+def _too_complex(sequence_id: int, error: GuideError) -> Failed:
+    message = f"the grammar is too complex to follow: {error}"
+    return Failed(sequence_id, "invalid:response_format", message)
 
 
 def _id_of(message: FromParent) -> int:

@@ -228,9 +228,21 @@ def _next_message(pipe: Pipe, loop: Loop) -> FromParent | None:
     return pipe.inbox.get()
 
 
+class LastWords(logging.Handler):
+    """Keeps the last error that llama.cpp logged: what it returns never says why."""
+
+    text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take the line."""
+        self.text = record.getMessage()
+
+
 def main() -> None:
     """Run until the parent says so or is gone; exit code 1 when the weights cannot be loaded."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    last_words = LastWords(logging.ERROR)
+    logging.getLogger().addHandler(last_words)
     pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
     threading.Thread(target=pipe.read_forever, daemon=True).start()
     order = pipe.inbox.get()
@@ -240,7 +252,7 @@ def main() -> None:
     try:
         pipe.loop = load(order, pipe)
     except EngineLoadError as error:
-        pipe.send(LoadFailed(str(error)))
+        pipe.send(LoadFailed(": ".join(filter(None, (str(error), last_words.text)))))
         sys.exit(1)
     threading.Thread(target=pipe.beat_forever, daemon=True).start()
     gc.freeze()  # what is loaded stays: no collection needs to look at it again

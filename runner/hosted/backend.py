@@ -209,7 +209,7 @@ class HostedBackend:
         return Abilities(known, can_think="reasoning" in entry.capabilities)
 
     def _bound(self, request: GenerateRequest, offer: HostedOffer) -> Bound:
-        left = self._house.ledger.left_nusd(cap_nusd(request))
+        left = self._house.ledger.left_nusd(cap_nusd(request), request.tenant)
         return bound(request, offer, self._provider.price(offer), left)
 
     def _trouble(self, offer: HostedOffer) -> str | None:
@@ -226,7 +226,7 @@ class HostedBackend:
             reasons.append(trouble)
         if isinstance(request.prompt, TokenPrompt):
             reasons.append("a prompt of token ids cannot be sent to a provider")
-        over = self._house.ledger.why_over(limit.worst_nusd, cap_nusd(request))
+        over = self._house.ledger.why_over(limit.worst_nusd, cap_nusd(request), request.tenant)
         if over is not None:
             reasons.append(over)
         return reasons

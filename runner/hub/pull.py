@@ -1,7 +1,8 @@
 """Fetching a model: resolve, choose, make sure there is room, fetch, prove, put in place.
 
-Composes the other parts and tells what happens as typed events; owns no bytes itself. Invariant:
-pulling what is here already changes nothing and asks nobody.
+Composes the other parts and tells what happens as typed events; owns no bytes itself, and leaves
+to the caller which quantisation suits the machine. Invariant: pulling what is here already changes
+nothing and asks nobody.
 """
 
 from __future__ import annotations
@@ -10,94 +11,26 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from runner.catalog import Entry, Reference
 from runner.errors import DownloadError, IntegrityError, WeightsError
-from runner.types import JsonObject
+from runner.gguf import GgufFacts, read_header
 
 from . import layout
 from .digest import Digest, digest_file
+from .event import InPlace, Progress, Pulled, PullEvent, Resolved, Waiting
 from .library import Installed, Library
 from .lock import TransferLock
 from .partial import Partial
+from .remote import RemoteSource
 from .repository import RemoteFile, Repositories, Snapshot
-from .selection import Selection, select
+from .selection import Candidate, Chooser, Offer, Pick, Selection, select, take_best
 from .transfer import Patience, Transfer
 from .verification import Verdict, seed
 
 RESERVE_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """What will be fetched, why this, and how much of it is missing."""
-
-    model_id: str
-    repo: str
-    revision: str
-    quantization: str
-    reason: str
-    names: tuple[str, ...]
-    size_bytes: int
-    missing_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Another process (0: it did not say which) is fetching this file."""
-
-    name: str
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far one file and all of them are; speed and time left are None until they are known."""
-
-    name: str
-    file_bytes: int
-    file_size_bytes: int
-    total_bytes: int
-    total_size_bytes: int
-    bytes_per_s: float | None
-    left_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class InPlace:
-    """One file is complete, proved and under its final name."""
-
-    name: str
-    etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pulled:
-    """All of it is installed; `num_fetched_bytes` came over the wire for it."""
-
-    installed: Installed
-    num_fetched_bytes: int
-
-
-PullEvent = Resolved | Waiting | Progress | InPlace | Pulled
-
-
-def describe(event: PullEvent) -> JsonObject:
-    """The event as JSON, its kind under `event`."""
-    if isinstance(event, Pulled):
-        body: JsonObject = {
-            "model_id": event.installed.model_id,
-            "quantization": event.installed.quantization,
-            "paths": [str(path) for path in event.installed.paths],
-            "size_bytes": event.installed.size_bytes,
-            "verified": event.installed.verified,
-            "num_fetched_bytes": event.num_fetched_bytes,
-        }
-    else:
-        body = dataclasses.asdict(event)
-    return {"event": type(event).__name__.lower(), **body}
 
 
 class Puller:
@@ -124,13 +57,13 @@ class Puller:
         self,
         name: str,
         *,
-        fits: Callable[[int], bool] = lambda size_bytes: True,
+        choose: Chooser = take_best,
         trust_hub: bool = False,
     ) -> Iterator[PullEvent]:
         """Fetch the model of that name; the last event is `Pulled`.
 
-        `fits` says whether weights of a size can be served here; it decides only where no
-        quantisation was named. `trust_hub` accepts a hash that is not the catalogue's.
+        `choose` picks the quantisation that suits this machine; it is asked only where none was
+        named. `trust_hub` accepts a hash that is not the catalogue's.
 
         Raises:
             ModelNotFoundError, OfflineError, DownloadError, IntegrityError, DoesNotFitError.
@@ -139,7 +72,7 @@ class Puller:
         if installed is not None and installed.verified:
             yield Pulled(installed, 0)
             return
-        snapshot, selection = self._choose(reference, fits)
+        snapshot, selection = self._choose(reference, choose)
         files = (*selection.candidate.files, *selection.sidecars)
         if not trust_hub:
             _check_against(reference.entry, snapshot, files)
@@ -179,26 +112,44 @@ class Puller:
             raise DownloadError(f"{installed.repo} no longer has every damaged file; pull it again")
         yield Pulled(dataclasses.replace(installed, verified=True), tally.num_fetched)
 
-    def _choose(
-        self, reference: Reference, fits: Callable[[int], bool]
-    ) -> tuple[Snapshot, Selection]:
+    def _choose(self, reference: Reference, choose: Chooser) -> tuple[Snapshot, Selection]:
         """The first repository that has what was asked for."""
         entry = reference.entry
         repos = [reference.repo] if reference.repo else _by_preference(entry, reference)
         if not repos:
             note = f" ({entry.note})" if entry.note else ""
             raise DownloadError(f"no GGUF of {entry.id} is known{note}; import one of your own")
-        known = [file.name for file in entry.files]
         fault: DownloadError | None = None
         for repo in repos:
             snapshot = self._repositories.snapshot(repo)
             try:
-                return snapshot, select(
-                    snapshot.files, quantization=reference.quantization, fits=fits, preferred=known
-                )
+                return snapshot, self._select(reference, snapshot, choose)
             except DownloadError as error:
                 fault = fault or DownloadError(f"{repo}: {error}")
         raise fault or DownloadError(f"no repository of {entry.id} could be used")
+
+    def _select(self, reference: Reference, snapshot: Snapshot, choose: Chooser) -> Selection:
+        """What to take of one repository."""
+        entry = reference.entry
+
+        def choose_of(found: tuple[Candidate, ...]) -> Pick:
+            return choose(entry, Offer(snapshot.repo, found, partial(self._read_facts, snapshot)))
+
+        return select(
+            snapshot.files,
+            quantization=reference.quantization,
+            choose=choose_of,
+            preferred=[file.name for file in entry.files],
+        )
+
+    def _read_facts(self, snapshot: Snapshot, candidate: Candidate) -> GgufFacts:
+        """What the first file of a candidate says of itself, without fetching it."""
+        file, egress = candidate.files[0], self._repositories.egress
+        with egress.sync_client(
+            purpose=f"reading the header of {file.name}", timeout=self._patience.timeout
+        ) as client:
+            find_link = partial(self._repositories.link, snapshot, file)
+            return read_header(RemoteSource(find_link, file.size_bytes, client), file.name)
 
     def _fetch_all(
         self, snapshot: Snapshot, files: tuple[RemoteFile, ...]

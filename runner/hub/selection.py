@@ -1,6 +1,8 @@
-"""Which files of a repository make up a model, and which quantisation to take.
+"""Which files of a repository make up a model, and which of its quantisations was asked for.
 
-Pure: names and sizes in, a choice with its reason out. Knows no network and no disk.
+Pure: names and sizes in, a choice with its reason out. Knows no network, no disk and no machine:
+which quantisation suits the machine is asked of a `Chooser`. Invariant: a quantisation that was
+named is taken or refused, never replaced.
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from runner.catalog import SPLIT_NAME
+from runner.catalog import SPLIT_NAME, Entry
 from runner.errors import DoesNotFitError, DownloadError
+from runner.gguf import GgufFacts
 
 from .repository import RemoteFile
 
@@ -40,6 +43,31 @@ class Candidate:
     def size_bytes(self) -> int:
         """All shards together."""
         return sum(file.size_bytes for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one repository holds of a model, the best quality first.
+
+    `read_facts` reads the header of a candidate's first file from afar, a few megabytes; it raises
+    DownloadError or GgufError.
+    """
+
+    repo: str
+    candidates: tuple[Candidate, ...]
+    read_facts: Callable[[Candidate], GgufFacts]
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """One candidate, and why this."""
+
+    candidate: Candidate
+    reason: str
+
+
+Chooser = Callable[[Entry, Offer], Pick]
+"""Picks of an offer what suits this machine; raises DoesNotFitError where nothing does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +114,25 @@ def select(
     files: Sequence[RemoteFile],
     *,
     quantization: str | None,
-    fits: Callable[[int], bool],
+    choose: Callable[[tuple[Candidate, ...]], Pick],
     preferred: Sequence[str] = (),
 ) -> Selection:
-    """The quantisation asked for, else the best that fits.
+    """The quantisation asked for, else the one that `choose` picks.
 
-    `fits` says of a size in bytes whether this machine can serve it; `preferred` are file names
-    the catalogue knows, which win among equals.
+    `preferred` are file names the catalogue knows, which win among equals.
 
     Raises:
         DownloadError: there is none, or not the one asked for; the message names those there are.
-        DoesNotFitError: none fits and none was asked for.
     """
     candidates = find_candidates(files)
     candidates.sort(key=lambda one: (_rank(one.quantization), one.files[0].name not in preferred))
     if not candidates:
         raise DownloadError("the repository holds no complete GGUF weights; try another one")
     if quantization is not None:
-        chosen, reason = _asked_for(candidates, quantization), "asked for"
+        pick = Pick(_asked_for(candidates, quantization), "asked for")
     else:
-        chosen, reason = _best(candidates, fits)
-    return Selection(chosen, tuple(_pick_sidecar(files)), reason)
+        pick = choose(tuple(candidates))
+    return Selection(pick.candidate, tuple(_pick_sidecar(files)), pick.reason)
 
 
 def _asked_for(candidates: list[Candidate], quantization: str) -> Candidate:
@@ -118,24 +144,37 @@ def _asked_for(candidates: list[Candidate], quantization: str) -> Candidate:
     raise DownloadError(f"there is no {quantization} in the repository; it has {there}")
 
 
-def _best(candidates: list[Candidate], fits: Callable[[int], bool]) -> tuple[Candidate, str]:
-    for candidate in candidates:
-        if fits(candidate.size_bytes):
-            better = candidates[: candidates.index(candidate)]
-            size = f"{candidate.size_bytes / 1e9:.2f} GB"
-            if not better:
-                return candidate, f"the best quality there is, and its {size} fit this machine"
-            closest = min(better, key=lambda one: one.size_bytes)
-            return candidate, (
-                f"the best that fits this machine: {size}; "
-                f"{closest.quantization} would be {closest.size_bytes / 1e9:.2f} GB"
-            )
-    smallest = min(candidates, key=lambda one: one.size_bytes)
-    raise DoesNotFitError(
-        f"no quantisation fits this machine, the smallest ({smallest.quantization}) has "
-        f"{smallest.size_bytes / 1e9:.2f} GB; add :{smallest.quantization} to fetch it anyway",
-        needed_bytes=smallest.size_bytes,
-        available_bytes=0,
+def take_best(_entry: Entry, offer: Offer) -> Pick:
+    """The chooser of a machine that holds everything."""
+    return Pick(offer.candidates[0], "the best quality there is")
+
+
+def by_size(fits: Callable[[int], bool]) -> Chooser:
+    """The chooser that knows only which sizes in bytes this machine could serve."""
+
+    def choose(_entry: Entry, offer: Offer) -> Pick:
+        for place, candidate in enumerate(offer.candidates):
+            if fits(candidate.size_bytes):
+                return Pick(candidate, _why(candidate, offer.candidates[:place]))
+        smallest = min(offer.candidates, key=lambda one: one.size_bytes)
+        raise DoesNotFitError(
+            f"no quantisation fits this machine, the smallest ({smallest.quantization}) has "
+            f"{smallest.size_bytes / 1e9:.2f} GB; add :{smallest.quantization} to fetch it anyway",
+            needed_bytes=smallest.size_bytes,
+            available_bytes=0,
+        )
+
+    return choose
+
+
+def _why(candidate: Candidate, better: tuple[Candidate, ...]) -> str:
+    size = f"{candidate.size_bytes / 1e9:.2f} GB"
+    if not better:
+        return f"the best quality there is, and its {size} fit this machine"
+    closest = min(better, key=lambda one: one.size_bytes)
+    return (
+        f"the best that fits this machine: {size}; "
+        f"{closest.quantization} would be {closest.size_bytes / 1e9:.2f} GB"
     )
 
 

@@ -6,6 +6,7 @@ amount that is not known does not fit.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from runner.config import BudgetSettings
@@ -36,47 +37,68 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What counts against each cap: settled, reserved and uncertain money together."""
+    """What counts against each cap: settled, reserved and uncertain money together.
+
+    Of everybody, or of one key; `request_nusd` is what one client request has held so far.
+    """
 
     today_nusd: int = 0
     month_nusd: int = 0
     request_nusd: int = 0
 
 
-def why_over(
-    budget: Budget, spent: Spent, amount_nusd: int | None, request_cap_nusd: int | None
-) -> str | None:
-    """Why so much more may not be spent; None when it may."""
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """One limit, where it was set, and what already counts against it."""
+
+    name: str
+    most_nusd: int
+    spent_nusd: int
+
+    @property
+    def left_nusd(self) -> int:
+        """What may still be held under it."""
+        return max(0, self.most_nusd - self.spent_nusd)
+
+
+def caps_of(budget: Budget, spent: Spent, request_cap_nusd: int | None = None) -> list[Cap]:
+    """The caps on everybody together, and the request's own."""
+    caps = _caps("[budget]", budget, spent)
+    if request_cap_nusd is not None:
+        caps.append(Cap("max_cost_usd", request_cap_nusd, spent.request_nusd))
+    return caps
+
+
+def caps_of_key(name: str, budget: Budget, spent: Spent) -> list[Cap]:
+    """The caps on one API key."""
+    return _caps(f"[server.api_keys.{name}]", budget, spent)
+
+
+def _caps(where: str, budget: Budget, spent: Spent) -> list[Cap]:
     caps = (
-        ("[budget] daily_usd", budget.daily_nusd, spent.today_nusd),
-        ("[budget] monthly_usd", budget.monthly_nusd, spent.month_nusd),
-        ("[budget] per_request_usd", budget.per_request_nusd, spent.request_nusd),
-        ("max_cost_usd", request_cap_nusd, spent.request_nusd),
+        (f"{where} daily_usd", budget.daily_nusd, spent.today_nusd),
+        (f"{where} monthly_usd", budget.monthly_nusd, spent.month_nusd),
+        (f"{where} per_request_usd", budget.per_request_nusd, spent.request_nusd),
     )
-    for name, cap_nusd, spent_nusd in caps:
-        if cap_nusd is None:
-            continue
+    return [Cap(name, most, used) for name, most, used in caps if most is not None]
+
+
+def why_over(caps: Iterable[Cap], amount_nusd: int | None) -> str | None:
+    """Why so much more may not be spent; None when it may."""
+    for cap in caps:
         if amount_nusd is None:
-            return f"its price is not known and {name} is set"
-        if spent_nusd + amount_nusd > cap_nusd:
-            left = max(0, cap_nusd - spent_nusd)
+            return f"its price is not known and {cap.name} is set"
+        if cap.spent_nusd + amount_nusd > cap.most_nusd:
             return (
-                f"it could cost ${to_usd(amount_nusd):.6f} and ${to_usd(left):.6f} is left of "
-                f"{name} (${to_usd(cap_nusd):g})"
+                f"it could cost ${to_usd(amount_nusd):.6f} and ${to_usd(cap.left_nusd):.6f} is "
+                f"left of {cap.name} (${to_usd(cap.most_nusd):g})"
             )
     return None
 
 
-def left_nusd(budget: Budget, spent: Spent, request_cap_nusd: int | None) -> int | None:
+def left_nusd(caps: Iterable[Cap]) -> int | None:
     """The most one more request may cost; None when nothing is capped."""
-    caps = (
-        (budget.daily_nusd, spent.today_nusd),
-        (budget.monthly_nusd, spent.month_nusd),
-        (budget.per_request_nusd, spent.request_nusd),
-        (request_cap_nusd, spent.request_nusd),
-    )
-    rests = [max(0, cap - used) for cap, used in caps if cap is not None]
-    return min(rests) if rests else None
+    return min((cap.left_nusd for cap in caps), default=None)
 
 
 def over_budget(why: str) -> BudgetError:

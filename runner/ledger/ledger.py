@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import TypeVar
 from runner.errors import BudgetError, RunnerError
 
 from .answer import AnswerRow
-from .budget import Budget, left_nusd, over_budget, why_over
+from .budget import Budget, Cap, Spent, caps_of, caps_of_key, left_nusd, over_budget, why_over
 from .store import HoldRequest, Sample, Store, Uncertain
 from .usage import UsageReport, usage_since
 
@@ -53,6 +53,7 @@ class Ledger:
         self._store = store
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._spent = store.spent()
+        self._spent_by: dict[str, Spent] = {}
         self._past = tuple(store.samples())
         self.trouble = trouble
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -78,16 +79,31 @@ class Ledger:
         """The caps."""
         return self._store.budget
 
-    def left_nusd(self, request_cap_nusd: int | None) -> int | None:
-        """The most a new request may cost, as of the last commit; None without any cap."""
-        return left_nusd(self.budget, self._spent, request_cap_nusd)
+    def cap_keys(self, budgets: Mapping[str, Budget]) -> None:
+        """Cap what each of these API keys may spend, beside the caps on everybody together."""
+        self._store.key_budgets = {name: one for name, one in budgets.items() if one.is_set}
+        self._submit(lambda store: None)  # whose commit adds up what they have spent
 
-    def why_over(self, amount_nusd: int | None, request_cap_nusd: int | None) -> str | None:
+    def left_nusd(self, request_cap_nusd: int | None, key: str = "") -> int | None:
+        """The most a new request may cost, as of the last commit; None without any cap."""
+        return left_nusd(self._caps(request_cap_nusd, key))
+
+    def why_over(
+        self, amount_nusd: int | None, request_cap_nusd: int | None, key: str = ""
+    ) -> str | None:
         """Why a new request of that cost would be refused, as of the last commit."""
-        is_capped = self.budget.is_set or request_cap_nusd is not None
-        if self.trouble is not None and is_capped:
+        caps = self._caps(request_cap_nusd, key)
+        if self.trouble is not None and caps:
             return f"{self.trouble}; hosted requests need it while a budget is set"
-        return why_over(self.budget, self._spent, amount_nusd, request_cap_nusd)
+        return why_over(caps, amount_nusd)
+
+    def _caps(self, request_cap_nusd: int | None, key: str) -> list[Cap]:
+        """Every cap on a new request of that key, with what counted against it at last."""
+        caps = caps_of(self.budget, self._spent, request_cap_nusd)
+        if key in self._store.key_budgets:
+            spent = self._spent_by.get(key, Spent())
+            caps += caps_of_key(key, self._store.key_budgets[key], spent)
+        return caps
 
     async def reserve(self, wanted: HoldRequest) -> int:
         """Hold money before a request leaves; with a cap set, returns when that is on disk.
@@ -96,7 +112,7 @@ class Ledger:
             BudgetError: it does not fit, or it cannot be written down while a cap is set.
         """
         hold_id = secrets.randbits(62)  # ours, so that an uncapped hold need not be waited for
-        is_capped = self.budget.is_set or wanted.request_cap_nusd is not None
+        is_capped = bool(self._caps(wanted.request_cap_nusd, wanted.tenant))
         if self.trouble is not None and is_capped:
             raise over_budget(f"{self.trouble}; it is needed while a budget is set")
         held = self._submit(lambda store: store.reserve(hold_id, wanted), must_last=is_capped)
@@ -192,6 +208,7 @@ class Ledger:
             connection.execute("BEGIN IMMEDIATE")
             results = [(job, *self._do(job)) for job in jobs]
             self._spent = self._store.spent()
+            self._spent_by = {key: self._store.spent_by(key) for key in self._store.key_budgets}
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:

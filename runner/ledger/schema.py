@@ -73,6 +73,25 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX samples_by_provider ON samples (provider, id);
     """,
+    """
+    CREATE TABLE key_spend (
+        tenant TEXT NOT NULL,
+        day TEXT NOT NULL,
+        held_nusd INTEGER NOT NULL,
+        PRIMARY KEY (tenant, day)
+    ) WITHOUT ROWID;
+    INSERT INTO key_spend (tenant, day, held_nusd)
+        SELECT tenant, day, sum(held_nusd) FROM holds GROUP BY tenant, day;
+    CREATE TRIGGER key_hold_taken AFTER INSERT ON holds BEGIN
+        INSERT INTO key_spend (tenant, day, held_nusd)
+        VALUES (NEW.tenant, NEW.day, NEW.held_nusd)
+        ON CONFLICT (tenant, day) DO UPDATE SET held_nusd = held_nusd + NEW.held_nusd;
+    END;
+    CREATE TRIGGER key_hold_changed AFTER UPDATE OF held_nusd ON holds BEGIN
+        UPDATE key_spend SET held_nusd = held_nusd + NEW.held_nusd - OLD.held_nusd
+        WHERE tenant = NEW.tenant AND day = NEW.day;
+    END;
+    """,
 )
 
 

@@ -7,13 +7,13 @@ is inserted only in the transaction that found it to fit every cap.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from .answer import AnswerRow
-from .budget import Budget, Spent, over_budget, why_over
+from .budget import Budget, Cap, Spent, caps_of, caps_of_key, over_budget, why_over
 from .money import Price
 from .schema import migrate
 
@@ -62,6 +62,7 @@ class Store:
     def __init__(self, path: Path | None, budget: Budget, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.budget = budget
+        self.key_budgets: Mapping[str, Budget] = {}
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         self.connection = sqlite3.connect(
@@ -84,23 +85,37 @@ class Store:
         )
 
     def spent(self, request_id: str = "") -> Spent:
-        """What counts against the caps now."""
+        """What counts against everybody's caps now."""
+        return self._add_up("spend", "true", (), request_id)
+
+    def spent_by(self, key: str, request_id: str = "") -> Spent:
+        """What counts against the caps of one key now."""
+        return self._add_up("key_spend", "tenant = ?", (key,), request_id)
+
+    def _add_up(self, table: str, whose: str, values: tuple[str, ...], request_id: str) -> Spent:
         day = day_of(self._clock())
         [row] = self.connection.execute(
             "SELECT coalesce(sum(held_nusd) FILTER (WHERE day = ?), 0), "
-            "coalesce(sum(held_nusd), 0) FROM spend WHERE day >= ?",
-            (day, day[:8] + "01"),
+            f"coalesce(sum(held_nusd), 0) FROM {table} WHERE day >= ? AND {whose}",
+            (day, day[:8] + "01", *values),
         )
         [[request_nusd]] = self.connection.execute(
             "SELECT coalesce(sum(held_nusd), 0) FROM holds WHERE request_id = ?", (request_id,)
         )
         return Spent(today_nusd=row[0], month_nusd=row[1], request_nusd=request_nusd)
 
+    def _caps(self, wanted: HoldRequest) -> list[Cap]:
+        """Every cap that a hold has to fit, with what counts against it now."""
+        request_id, key = wanted.request_id, wanted.tenant
+        caps = caps_of(self.budget, self.spent(request_id), wanted.request_cap_nusd)
+        if key in self.key_budgets:
+            caps += caps_of_key(key, self.key_budgets[key], self.spent_by(key, request_id))
+        return caps
+
     def reserve(self, hold_id: int, wanted: HoldRequest) -> None:
         """Hold the money under that id, or raise `BudgetError` when it does not fit."""
         amount = wanted.amount_nusd
-        spent = self.spent(wanted.request_id)
-        why = why_over(self.budget, spent, amount, wanted.request_cap_nusd)
+        why = why_over(self._caps(wanted), amount)
         if why is not None:
             raise over_budget(why)
         now_s = self._clock()

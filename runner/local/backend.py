@@ -7,16 +7,14 @@ HTTP. Invariant: closing the iterator cancels the sequence in the engine.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from runner.backend import BackendStatus, Embedding, Readiness
 from runner.chat.format import ChatFormat, find_format, template_format
-from runner.chat.parser import OutputParser
 from runner.chat.turn import Turn, prepare
-from runner.engine.messages import Done, Loaded, Output, Started, Submit
+from runner.engine.messages import Loaded
 from runner.errors import (
     BusyError,
     ContextLengthError,
@@ -29,19 +27,10 @@ from runner.errors import (
     WeightsError,
 )
 from runner.ledger import Call
-from runner.types import (
-    ChatPrompt,
-    Event,
-    Finished,
-    FinishReason,
-    GenerateRequest,
-    PromptPiece,
-    ReasoningDelta,
-    Timings,
-    TokenPrompt,
-    Usage,
-)
+from runner.types import ChatPrompt, Event, GenerateRequest, PromptPiece, Usage
 
+from .answer import LocalAnswer
+from .fetching import Fetcher
 from .overflow import shorten
 from .planning import Planner
 from .pool import Pool
@@ -54,13 +43,17 @@ LOCAL = "local"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the local backend is lent: shelf, planner, queue length, clock and chance."""
+    """What the local backend is lent: shelf, planner, queue length, clock and chance.
+
+    Without a fetcher, weights that are not here are not fetched on first use.
+    """
 
     shelf: Shelf
     planner: Planner
     queue_length: Callable[[str], int]
     clock: Callable[[], float]
     random_seed: Callable[[], int]
+    fetcher: Fetcher | None = None
 
 
 class LocalBackend:
@@ -78,7 +71,7 @@ class LocalBackend:
         """Whether it is a model with weights, here or to be fetched."""
         if self._around.shelf.find(model) is not None:
             return True
-        entry = self._around.shelf.catalog.find(model)
+        entry = self._around.shelf.catalogued(model)
         return entry is not None and (entry.architecture is not None or bool(entry.files))
 
     def status(self, model: str) -> BackendStatus:
@@ -113,20 +106,31 @@ class LocalBackend:
         )
 
     def _status_of_absent(self, model: str) -> BackendStatus:
+        fetcher = self._around.fetcher
+        errand = fetcher.status(model) if fetcher is not None else None
+        if errand is not None:
+            return errand
         try:
             prospect = self._around.planner.prospect(model)
         except DoesNotFitError as error:
             return BackendStatus("unavailable", str(error), cause="does_not_fit")
         except WeightsError as error:
             return BackendStatus("unavailable", str(error), cause="not_installed")
+        would = f"the weights of {model} are not installed, but {prospect.quantization} would fit"
+        readiness: Readiness = "unavailable" if fetcher is None else "loadable"
         return BackendStatus(
-            "unavailable",
-            f"the weights of {model} are not installed, but {prospect.quantization} would fit; "
-            f"runner pull {model} fetches them",
-            cause="not_installed",
+            readiness,
+            f"{would}; runner pull {model} fetches them"
+            if fetcher is None
+            else f"{would} and is fetched first",
+            cause="not_installed" if fetcher is None else None,
             quantization=prospect.quantization,
             num_context=prospect.context,
         )
+
+    def awaited(self, model: str) -> str:
+        """What keeps an answer from beginning: the model's fetching or loading; "" if neither."""
+        return self.status(model).reason if self._pool.residency(model) == "loading" else ""
 
     async def generate(self, request: GenerateRequest) -> AsyncGenerator[Event]:
         """As the seam has it."""
@@ -175,6 +179,8 @@ class LocalBackend:
             )
         if call is not None:
             call.note(ignored=turn.ignored)
+            weights = self._around.shelf.find(request.model)
+            call.quantization = weights.quantization if weights is not None else None
         if request.sampling.seed is None:
             sampling = replace(request.sampling, seed=self._around.random_seed())
             request = replace(request, sampling=sampling)
@@ -282,102 +288,6 @@ class LocalBackend:
             f"{engine.num_streams} requests are in line for {model}; try again in {wait_s:.0f} s",
             retry_after_s=wait_s,
         )
-
-
-class LocalAnswer:
-    """One answer on its way from the engine's words to events."""
-
-    def __init__(self, request: GenerateRequest, turn: Turn, clock: Callable[[], float]) -> None:
-        self._request = request
-        self._turn = turn
-        self._tokens: list[int] = []
-        self._parser: OutputParser = turn.parser(new_call_id)
-        self._clock = clock
-        self._begun_s = clock()
-        self._first_s: float | None = None
-        self._num_prompt = 0
-        self._num_cached = 0
-        self._num_reasoning = 0
-        self._in_reasoning = turn.starts_in == "reasoning"
-        self.is_finished = False
-
-    def submit(self, stream_id: int) -> Submit:
-        """The order to an engine, from where the answer is by now."""
-        request, turn = self._request, self._turn
-        tokens = list(request.prompt.tokens) if isinstance(request.prompt, TokenPrompt) else []
-        return Submit(
-            id=stream_id,
-            pieces=list(turn.pieces),
-            tokens=tokens,
-            sampling=request.sampling,
-            max_tokens=request.max_tokens,
-            tenant=request.tenant,
-            cache_prompt=request.cache_prompt,
-            overflow=request.overflow,
-            constraint=turn.constraint,
-            interjection=turn.interjection,
-            resume=self._tokens,
-        )
-
-    def take(self, word: Started | Output | Done) -> list[Event]:
-        """The events that one word of the engine completes."""
-        match word:
-            case Started(num_prompt=num_prompt, num_cached=num_cached):
-                if not self._num_prompt:
-                    self._num_prompt, self._num_cached = num_prompt, num_cached
-                return []
-            case Output():
-                return self._take_output(word)
-            case Done():
-                events = self._parser.finish()
-                self._count_reasoning(events, 0)
-                return [*events, self._finish(word.reason, word.timings)]
-
-    def _take_output(self, output: Output) -> list[Event]:
-        if self._first_s is None and output.tokens:
-            self._first_s = self._clock()
-        self._tokens += output.tokens
-        events = self._parser.feed(output.text, tuple(output.logprobs))
-        self._count_reasoning(events, len(output.tokens))
-        if self._parser.is_stopped:
-            events = [*events, *self._parser.finish(), self._finish("stop", self._own_timings())]
-        return events
-
-    def _count_reasoning(self, events: list[Event], num_tokens: int) -> None:
-        """Tokens count as reasoning as long as reasoning was the last thing seen."""
-        if events:
-            self._in_reasoning = isinstance(events[-1], ReasoningDelta)
-        if self._in_reasoning:
-            self._num_reasoning += num_tokens
-
-    def _own_timings(self) -> Timings:
-        now = self._clock()
-        first = self._first_s if self._first_s is not None else now
-        return Timings(
-            prompt_n=self._num_prompt - self._num_cached,
-            prompt_ms=(first - self._begun_s) * 1e3,
-            cache_n=self._num_cached,
-            predicted_n=len(self._tokens),
-            predicted_ms=(now - first) * 1e3,
-        )
-
-    def _finish(self, reason: str, timings: Timings) -> Finished:
-        self.is_finished = True
-        finish: FinishReason = "length" if reason == "length" else "stop"
-        if self._parser.num_tool_calls and finish == "stop":
-            finish = "tool_calls"
-        usage = Usage(
-            prompt_tokens=self._num_prompt,
-            completion_tokens=len(self._tokens),
-            cached_tokens=self._num_cached,
-            reasoning_tokens=self._num_reasoning,
-        )
-        return Finished(finish, usage, timings)
-
-
-def new_call_id() -> str:
-    """A fresh id for a tool call, as OpenAI shapes them."""
-    return f"call_{uuid.uuid4().hex[:24]}"
 
 
 def translate(refusal: EngineRefusalError, prompt_param: str | None = None) -> RunnerError:

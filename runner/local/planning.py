@@ -1,23 +1,30 @@
-"""From installed weights and settings to the order a child is given, by way of the planner.
+"""From weights and settings to the order a child is given, by way of the planner.
 
-Owns the one place where settings meet the plan. Knows no process. Invariant: what is loaded is
-what the plan says, and a model that does not fit is known not to before anything is started.
+Owns the one place where settings meet the plan, for what is installed and for what could be. Knows
+no process and no network. Invariant: what is loaded is what the plan says, and a model that does
+not fit is known not to before anything is started.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from runner.catalog import Entry
 from runner.config import EngineSettings
-from runner.engine.messages import Load
+from runner.engine.messages import Load, Loaded
 from runner.errors import DoesNotFitError, NotInstalledError, WeightsError
 from runner.hardware import Hardware, detect
+from runner.hub import Offer, Pick, by_size
 from runner.memory import LoadPlan, Wish, choose_quantization, plan, shape_from_header
 
+from .companion import find_companion
+from .offer import as_entry, why
 from .pool import Order
 from .shelf import Shelf, Weights
+from .tuning import WORTH_TRYING_BYTES, Tunings, thread_choices
 
 FRESH_S = 30.0
 CHILD_SLACK_BYTES = 2 * 2**30  # embeddings, grammars and states come on top of the plan
@@ -49,11 +56,14 @@ class Planner:
         state_dir: Path,
         settings_for: Callable[[str], EngineSettings],
         clock: Callable[[], float],
+        look: Callable[[Path], Hardware] = detect,
     ) -> None:
         self._shelf = shelf
+        self._look = look
         self._state_dir = state_dir
         self._settings_for = settings_for
         self._clock = clock
+        self._tunings = Tunings(state_dir)
         self._turns = str(state_dir / "turns.lock")
         self._hardware: Hardware | None = None
         self._plans: dict[str, tuple[float, LoadPlan | DoesNotFitError]] = {}
@@ -62,7 +72,7 @@ class Planner:
     def hardware(self) -> Hardware:
         """What this machine has; measured on the first call, which takes up to a second."""
         if self._hardware is None:
-            self._hardware = detect(self._state_dir)
+            self._hardware = self._look(self._state_dir)
         return self._hardware
 
     def plan(self, model: str) -> LoadPlan:
@@ -85,21 +95,29 @@ class Planner:
         weights = self._require(model)
         settings = self._settings_for(weights.entry.id)
         decided = await asyncio.to_thread(self.plan, model)
+        companion = None
+        if settings.draft:
+            companion = find_companion(
+                self._shelf, weights, decided, self.hardware(), self.capacity_bytes()
+            )
+        ram_bytes = decided.total_ram_bytes + (companion.ram_bytes if companion else 0)
+        threads, choices = self._threads(weights, decided, settings)
         load = Load(
             weights=list(weights.paths),
             context=decided.context,
             parallel=decided.parallel,
             num_cells=decided.num_cells,
-            threads=decided.threads,
+            threads=threads,
             gpu_layers=decided.gpu_layers,
             kv_type=decided.kv_type,
             turns=self._turns,
             prefix_folder=str(self._state_dir / "prefixes"),
             prefix_bytes=settings.prefix_disk_bytes,
-            memory_limit_bytes=2 * decided.total_ram_bytes + CHILD_SLACK_BYTES,
+            memory_limit_bytes=2 * ram_bytes + CHILD_SLACK_BYTES,
+            draft=list(companion.paths) if companion else [],
+            thread_choices=choices,
         )
-        keep_alive_s = settings.ttl_s
-        return Order(load, decided.total_ram_bytes, keep_alive_s)
+        return Order(load, ram_bytes, settings.ttl_s, partial(self._note, weights))
 
     def prospect(self, model: str) -> LoadPlan:
         """How a model would be loaded if it were fetched: the best quantisation that fits.
@@ -116,9 +134,49 @@ class Planner:
             raise known[1]
         return known[1]
 
+    def choose(self, entry: Entry, offer: Offer) -> Pick:
+        """Of what a repository really holds, the quantisation this machine would load best.
+
+        Sizes are the repository's, the shape is the catalogue's, else that of the header. Raises
+        DoesNotFitError where none fits.
+        """
+        known, wish = as_entry(entry, offer), wish_of(self._settings_for(entry.id))
+        try:
+            choice = choose_quantization(known, self.hardware(), wish)
+        except DoesNotFitError as error:
+            smallest = min(offer.candidates, key=lambda one: one.size_bytes).quantization
+            raise DoesNotFitError(
+                f"{error}; add :{smallest} to fetch it anyway",
+                needed_bytes=error.needed_bytes,
+                available_bytes=error.available_bytes,
+            ) from None
+        except WeightsError:
+            return by_size(self.fits_bytes)(entry, offer)
+        first = choice.candidate.files[0].name
+        picked = next(one for one in offer.candidates if one.files[0].name == first)
+        return Pick(picked, why(known, choice, self.hardware(), wish))
+
     def fits_bytes(self, size_bytes: int) -> bool:
         """Whether weights of that size leave room to work in; for files of unknown shape."""
         return size_bytes + RESERVE_BYTES < self.capacity_bytes()
+
+    def _threads(
+        self, weights: Weights, decided: LoadPlan, settings: EngineSettings
+    ) -> tuple[int, list[int]]:
+        """How many threads to compute with, and which numbers to try first."""
+        is_small = weights.size_bytes <= WORTH_TRYING_BYTES
+        if settings.threads != "auto" or is_small or decided.gpu_layers > decided.num_layers:
+            return decided.threads, []
+        known = self._tunings.find(weights.paths, self.hardware())
+        if known is not None:
+            return known.num_threads, []
+        return decided.threads, thread_choices(self.hardware())
+
+    def _note(self, weights: Weights, loaded: Loaded) -> None:
+        if loaded.tokens_per_s:
+            self._tunings.keep(
+                weights.paths, self.hardware(), loaded.num_threads, loaded.tokens_per_s
+            )
 
     def _look_ahead(self, model: str) -> LoadPlan | WeightsError:
         reference = self._shelf.catalog.resolve(model)

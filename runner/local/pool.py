@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from runner.engine.messages import Load
+from runner.engine.messages import Load, Loaded
 from runner.errors import EngineLoadError
 
 from .eviction import Occupant, choose_victims, is_expired
@@ -34,11 +34,12 @@ Residency = Literal["absent", "loading", "ready", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a child is told to load, and the memory that takes."""
+    """What a child is told to load, the memory that takes, and who wants to know how it went."""
 
     load: Load
     ram_bytes: int
     keep_alive_s: float | None = None
+    note: Callable[[Loaded], None] = lambda _loaded: None
 
 
 @dataclass(slots=True)
@@ -136,9 +137,15 @@ class Pool:
             return resident.engine
         if self._clock() < resident.failed_until_s:
             raise EngineLoadError(f"{model} is failing and rests for a while: {resident.reason}")
-        if resident.loading is None:
-            resident.loading = asyncio.create_task(self._load(model, resident))
-        return await asyncio.shield(resident.loading)
+        loading = resident.loading
+        if loading is None:
+            loading = resident.loading = asyncio.create_task(self._load(model, resident))
+        try:
+            return await asyncio.shield(loading)
+        except asyncio.CancelledError:
+            if not loading.cancelled():
+                raise
+            raise EngineLoadError("the server is shutting down") from None
 
     async def unload(self, model: str) -> bool:
         """Stop a model's engine; False when it was not loaded."""
@@ -187,7 +194,7 @@ class Pool:
             engine = resident.engine = await self._start(order.load)
             resident.num_loads += 1
             resident.keep_alive_s = order.keep_alive_s
-            await engine.wait_ready()
+            order.note(await engine.wait_ready())
         except BaseException as error:
             resident.engine, resident.ram_bytes = None, 0
             if engine is not None and engine.state != "dead":

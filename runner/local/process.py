@@ -111,6 +111,7 @@ class EngineProcess:
         self.status: Status | None = None
         self.load_share = 0.0
         self.failure: str | None = None
+        self._was_killed = False
         self.has_worked = False
         self._heard_s = self._progress_s = clock()
         self._clock = clock
@@ -273,6 +274,7 @@ class EngineProcess:
 
     def kill(self, signum: int = signal.SIGKILL) -> None:
         """Send the child a signal; nothing happens if it is gone."""
+        self._was_killed = True
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signum)
 
@@ -352,6 +354,8 @@ class EngineProcess:
         if code < 0:
             with contextlib.suppress(ValueError):
                 how = f"signal {-code} ({signal.Signals(-code).name})"
+        if code == -signal.SIGKILL and not self._was_killed:
+            how += ", which is how the system ends a process when memory runs out"
         said = next((line for line in reversed(self._stderr_tail) if line.strip()), "")
         return f"the engine process died: {how}" + (f"; it said: {said[:300]}" if said else "")
 

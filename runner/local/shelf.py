@@ -69,6 +69,13 @@ class Shelf:
         """The catalogue's entry of a model id. Raises ModelNotFoundError."""
         return self.catalog.resolve(model).entry
 
+    def catalogued(self, model: str) -> Entry | None:
+        """The entry of `ID` or `ID:QUANT`, None for any other repository of the Hub."""
+        try:
+            return self.catalog.find(self.catalog.resolve(model).entry.id)
+        except ModelNotFoundError:
+            return None
+
     def find(self, model: str) -> Weights | None:
         """The weights of a model: of the named quantisation, else verified ones first."""
         try:

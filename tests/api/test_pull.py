@@ -16,6 +16,7 @@ from runner.api.pull import pull_router
 from runner.catalog import Catalog
 from runner.egress import Egress
 from runner.hub import Library, Pulled, Puller, Repositories
+from runner.hub.selection import take_best
 from tests.fakes.hub import FakeHub
 from tests.fakes.random_gguf import write_random_gguf
 
@@ -40,7 +41,7 @@ def connect(
 
     app = FastAPI()
     errors.install(app)
-    app.include_router(pull_router(Keyring(keys), make_puller, lambda size: True, seen.append))
+    app.include_router(pull_router(Keyring(keys), make_puller, take_best, seen.append))
     transport = httpx.ASGITransport(app, client=(host, 1))
     return httpx.AsyncClient(transport=transport, base_url="http://runner")
 

@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from runner.cli import export, import_, pull, remove, show, verify
-from runner.errors import OfflineError, RunnerError
+from runner.errors import DoesNotFitError, OfflineError, RunnerError
 from tests.fakes.hub import FakeHub
 from tests.fakes.random_gguf import write_random_gguf
 
@@ -64,6 +64,27 @@ def test_pull_show_verify_remove_tell_one_story(hub: FakeHub) -> None:
     freed = json.loads(run("remove", NAME, "--yes", "--json")[0])["freed_bytes"]
     assert freed == shown["installed"][0]["size_bytes"]
     assert not json.loads(run("verify", "--json")[0]) or "right" in run("verify", "--json")[0]
+
+
+def test_pull_takes_what_the_planner_would_load_and_says_why(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [
+        *write_random_gguf(tmp_path / "Model-Q8_0.gguf", weight_type="Q8_0"),
+        *write_random_gguf(tmp_path / "Model-Q4_0.gguf", weight_type="Q4_0"),
+    ]
+    hub.publish("maker/Model-GGUF", {path.name: path for path in files})
+    monkeypatch.setenv("RUNNER_ENGINE__MEMORY_BUDGET", str(10 * 2**20))
+    with pytest.raises(DoesNotFitError, match=r"memory budget is 0\.0 GiB.* add :Q4_0 to fetch it"):
+        run("pull", NAME)
+    assert {one.path.rpartition("/")[2] for one in hub.asked("HEAD", "resolve")} == {files[1].name}
+    run("pull", f"{NAME}:Q4_0", "--json")
+    run("remove", NAME, "--yes")
+    monkeypatch.delenv("RUNNER_ENGINE__MEMORY_BUDGET")
+    chosen = json.loads(run("pull", NAME, "--json")[0])
+    assert chosen["quantization"] == "Q8_0"
+    assert chosen["reason"].startswith("the best that fits this machine: 512 tokens take 0.")
+    assert "can be used" in chosen["reason"]
 
 
 def test_a_damaged_file_is_reported_with_exit_code_one_and_mended(hub: FakeHub) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +15,7 @@ from fastapi import FastAPI, Request
 from runner.api.app import create_app
 from runner.api.auth import Keyring
 from runner.api.limits import is_public
-from runner.config import ServerSettings, Settings
+from runner.config import ServerSettings, Settings, load
 from runner.errors import ConfigError
 from runner.services import build
 from runner.web import web_router
@@ -121,10 +123,42 @@ async def test_the_digest_of_a_key_does_not_open() -> None:
 
 
 def test_keys_are_not_kept() -> None:
-    settings = ServerSettings(api_key="sesame", api_keys={"ben": "second"})
-    kept = repr(vars(Keyring({"default": "sesame", **settings.api_keys}))) + repr(settings)
-    assert "sesame" not in kept
-    assert "second" not in kept
+    """Of a key written out nothing but its digest is found anywhere, once settings are read."""
+    canaries = ("sesame-canary", "second-canary")
+    settings = load(
+        {"server.api_key": canaries[0], "server.api_keys.ben": canaries[1], "offline": True},
+        environ={},
+        folder=Path("/nowhere"),
+    ).settings
+    services = build(settings)
+    app = create_app(services)
+    kept = [settings.server, settings.server.model_dump(), Keyring.of(settings.server)]
+    shown = [repr(one) + str(getattr(one, "__dict__", "")) for one in kept]
+    shown += [settings.model_dump_json(), repr(app.user_middleware), repr(vars(services.settings))]
+    for text in shown:
+        assert not any(canary in text for canary in canaries)
+    found = [one for one in gc.get_objects() if isinstance(one, Keyring)]
+    assert found
+    assert all(canary not in repr(vars(one)) for one in found for canary in canaries)
+    assert settings.server.api_key == "sha256:" + hashlib.sha256(b"sesame-canary").hexdigest()
+
+
+def test_settings_that_were_sealed_stay_as_they_are() -> None:
+    server = ServerSettings(
+        api_key="sesame", api_keys={"cleo": HASHED.upper().replace("SHA", "sha")}
+    )
+    assert server.api_keys["cleo"].key == HASHED
+    assert ServerSettings.model_validate_json(server.model_dump_json()) == server
+
+
+@pytest.mark.parametrize(
+    "key", ["", " ", " sesame", "sesame\n", "sha256:", "sha256:12", "sha256:" + "g" * 64]
+)
+def test_what_no_header_could_carry_is_no_key(key: str) -> None:
+    for flags in ({"server.api_key": key}, {"server.api_keys.anna": key}):
+        with pytest.raises(ConfigError) as refusal:
+            load(flags, environ={}, folder=Path("/nowhere"))
+        assert "server.api_key" in str(refusal.value)
 
 
 def test_listening_to_the_network_without_a_key_is_refused() -> None:

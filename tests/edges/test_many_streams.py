@@ -1,7 +1,8 @@
-"""Many streams at once: all are answered or told why not, and health stays quick.
+"""Many streams or connections at once: all are answered or told why not, and health stays quick.
 
-`RUNNER_TEST_STREAMS` sets how many (48; the full run is 1000, on a quiet machine, and only there
-is the promised figure asserted).
+`RUNNER_TEST_STREAMS` sets how many streams (48; the full run is 1000), `RUNNER_TEST_CONNECTS` how
+many connections (500; the full run is 5000). The promised figures hold on a quiet machine, and are
+asserted in full runs only.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.api.caller import MODEL
@@ -21,19 +24,21 @@ from tests.serving import serve
 
 ROOT = Path(__file__).parents[2]
 NUM_STREAMS = int(os.environ.get("RUNNER_TEST_STREAMS", "48"))
+NUM_CONNECTS = int(os.environ.get("RUNNER_TEST_CONNECTS", "500"))
 FULL_RUN = 1000
+FULL_BURST = 5000
 HEALTH_P99_S = 0.1
 BURST_S = 1.0
 
 
-def crowd(origin: str, num_tokens: int) -> tuple[dict[str, int], list[float]]:
-    """How the streams ended, and how long health took meanwhile."""
+def meanwhile(origin: str, program: str, *numbers: int) -> tuple[dict[str, Any], list[float]]:
+    """What a program says of its connections, and how long health took while it ran."""
     port = origin.rpartition(":")[2]
-    command = [sys.executable, "-m", "tests.edges.crowd", port, str(NUM_STREAMS), str(num_tokens)]
+    command = [sys.executable, "-m", f"tests.edges.{program}", port, *map(str, numbers)]
     taken_s = []
     with (
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running,
-        httpx.Client(base_url=origin, timeout=10) as client,
+        httpx.Client(base_url=origin, timeout=30) as client,
     ):
         while running.poll() is None:
             begun_s = time.perf_counter()
@@ -44,8 +49,17 @@ def crowd(origin: str, num_tokens: int) -> tuple[dict[str, int], list[float]]:
         return json.loads(running.stdout.read()), sorted(taken_s)
 
 
+def crowd(origin: str, num_tokens: int) -> tuple[dict[str, int], list[float]]:
+    """How the streams ended, and how long health took meanwhile."""
+    return meanwhile(origin, "crowd", NUM_STREAMS, num_tokens)
+
+
+def p99_of(taken_s: list[float]) -> float:
+    return taken_s[int(len(taken_s) * 0.99)]
+
+
 def check_health(taken_s: list[float], ends: dict[str, int], limit_s: float) -> None:
-    p99_s = taken_s[int(len(taken_s) * 0.99)]
+    p99_s = p99_of(taken_s)
     sys.stderr.write(f"{NUM_STREAMS} streams {ends}: /health p99 {p99_s * 1000:.0f} ms\n")
     assert NUM_STREAMS < FULL_RUN or p99_s < limit_s
 
@@ -68,3 +82,23 @@ def test_the_rest_is_told_at_once_where_there_is_not(tmp_path: Path) -> None:
     check_health(taken_s, ends, BURST_S)  # one second of it, so that the worst one counts
     assert set(ends) == {"done", "429"}
     assert ends["done"] >= 16
+
+
+@pytest.mark.timeout(300)
+def test_a_burst_of_connections_is_answered_to_the_last(tmp_path: Path) -> None:
+    """None is refused or reset: each gets its answer, or is told that there is no room."""
+    with serve(tmp_path, MODEL) as server:
+        process = psutil.Process(server.process.pid)
+        num_fds = process.num_fds()
+        figures, taken_s = meanwhile(server.origin, "burst", NUM_CONNECTS)
+        deadline_s = time.monotonic() + 10
+        while process.num_fds() > num_fds + 2:
+            assert time.monotonic() < deadline_s, "connections were left open"
+            time.sleep(0.05)
+        assert "Traceback" not in (tmp_path / "server.log").read_text()
+    sys.stderr.write(
+        f"{NUM_CONNECTS} connections {figures}: /health p99 {p99_of(taken_s) * 1000:.0f} ms\n"
+    )
+    assert set(figures["ends"]) <= {"404", "429"}, figures
+    assert sum(figures["ends"].values()) == NUM_CONNECTS
+    assert NUM_CONNECTS < FULL_BURST or p99_of(taken_s) < BURST_S

@@ -20,7 +20,7 @@ from runner.errors import (
     OfflineError,
 )
 from runner.gguf import read_header
-from runner.hub import InPlace, Pulled, Resolved, describe
+from runner.hub import InPlace, Pulled, Resolved, by_size, describe
 from runner.hub.remote import RemoteSource
 from tests.fakes.hub import FakeHub
 from tests.fakes.random_gguf import write_random_gguf
@@ -43,7 +43,7 @@ def published(hub: FakeHub) -> FakeHub:
 
 
 def resolved(place: Place, name: str, limit: int = 10**9) -> Resolved:
-    events = list(place.puller.pull(name, fits=lambda size: size <= limit))
+    events = list(place.puller.pull(name, choose=by_size(lambda size: size <= limit)))
     return next(event for event in events if isinstance(event, Resolved))
 
 

@@ -8,7 +8,11 @@ from runner import catalog
 from runner.errors import DownloadError
 from runner.hub import layout
 from runner.hub.repository import RemoteFile
-from runner.hub.selection import find_candidates, quantization_of, select
+from runner.hub.selection import Candidate, Pick, find_candidates, quantization_of, select
+
+
+def first(candidates: tuple[Candidate, ...]) -> Pick:
+    return Pick(candidates[0], "the first")
 
 
 @pytest.mark.parametrize(
@@ -44,20 +48,20 @@ def test_incomplete_sets_are_no_candidates() -> None:
     files = [RemoteFile(f"m-Q4_0-0000{n}-of-00003.gguf", 5, "") for n in (1, 3)]
     assert find_candidates(files) == []
     with pytest.raises(DownloadError, match="no complete GGUF"):
-        select(files, quantization=None, fits=lambda size: True)
+        select(files, quantization=None, choose=first)
 
 
 def test_full_width_is_taken_only_when_there_is_nothing_else() -> None:
     files = [RemoteFile("m-F16.gguf", 100, ""), RemoteFile("m-Q4_0.gguf", 30, "")]
-    chosen = select(files, quantization=None, fits=lambda size: True)
+    chosen = select(files, quantization=None, choose=first)
     assert chosen.candidate.quantization == "Q4_0"
-    chosen = select(files[:1], quantization=None, fits=lambda size: True)
+    chosen = select(files[:1], quantization=None, choose=first)
     assert chosen.candidate.quantization == "F16"
 
 
 def test_a_file_the_catalogue_knows_wins_among_equals() -> None:
     files = [RemoteFile("a-Q4_0.gguf", 30, ""), RemoteFile("b-Q4_0.gguf", 30, "")]
-    chosen = select(files, quantization="q4_0", fits=lambda size: True, preferred=["b-Q4_0.gguf"])
+    chosen = select(files, quantization="q4_0", choose=first, preferred=["b-Q4_0.gguf"])
     assert chosen.candidate.files[0].name == "b-Q4_0.gguf"
 
 

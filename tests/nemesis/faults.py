@@ -1,7 +1,7 @@
 """The faults: each strikes once, ends by itself, and says in a few words what it did.
 
-Owns what is done to the server from outside. Checks nothing. What needs a small disk, or Linux,
-says so.
+Owns what is done to the server from outside. Checks nothing. What needs a small disk,
+a clock that can be moved, or Linux, says so.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import errno
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,12 +23,15 @@ import psutil
 
 from tests.api.caller import chat_body
 from tests.edges.wire import GET, request
+from tests.fakes.openrouter import FAULTS as UPSTREAM_FAULTS
+from tests.fakes.openrouter import Scenario
 
 from .world import World
 
 CHAT = "/v1/chat/completions"
 HOLD_S = 2.0
 PIECE = bytes(64 * 1024)
+OWN_MISTAKES = {"F01-401", "F01-403", "F02-402-nothing"}  # after which the host is left alone
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,13 @@ class Fault:
     strike: Callable[[World], Awaitable[str]]
     needs_small_disk: bool = False
     needs_linux: bool = False
+    needs_clock: bool = False
 
     def can_strike(self, world: World) -> bool:
         """Whether it can be done here."""
         if self.needs_linux and sys.platform != "linux":
+            return False
+        if self.needs_clock and world.clock is None:
             return False
         return world.has_small_disk or not self.needs_small_disk
 
@@ -187,6 +194,62 @@ def _fill(filler: os.PathLike[str]) -> int:
     return size
 
 
+async def write_protect(world: World) -> str:
+    """What is opened from now on is read-only; the system lets no disk become so under writers."""
+    folder = str(world.state_dir)
+    with _disk_trouble(world):
+        subprocess.run(["mount", "--bind", folder, folder], check=True, capture_output=True)
+        try:
+            subprocess.run(
+                ["mount", "-o", "remount,bind,ro", folder], check=True, capture_output=True
+            )
+            await asyncio.sleep(HOLD_S)
+        finally:
+            subprocess.run(["umount", "-l", folder], check=True, capture_output=True)
+    return f"read-only for {HOLD_S:.0f} s"
+
+
+# -- elsewhere ----------------------------------------------------------------------------------
+
+
+async def _upstream(world: World, scenario: Scenario) -> None:
+    """The host behaves like that for a while."""
+    world.upstream.default = scenario
+    await asyncio.sleep(HOLD_S)
+    world.upstream.default = Scenario()
+
+
+async def spoil_upstream(world: World) -> str:
+    """The host fails in one of the ways that hosts are known for."""
+    name = world.chance.choice(sorted(set(UPSTREAM_FAULTS) - OWN_MISTAKES))
+    await _upstream(world, UPSTREAM_FAULTS[name])
+    return f"the host did {name}"
+
+
+async def cut_network(world: World) -> str:
+    """Whatever is open to the host is cut, and nothing new comes through."""
+    cut = list(world.upstream._tasks)
+    for exchange in cut:
+        exchange.cancel()
+    await _upstream(world, Scenario(connection="reset"))
+    return f"{len(cut)} connections were cut, and every new one"
+
+
+# -- time ---------------------------------------------------------------------------------------
+
+
+async def set_clock(world: World) -> str:
+    """Somebody sets the clock, and sets it right again."""
+    assert world.clock is not None
+    seconds = world.chance.choice((-86400, -3600, 3600, 86400))
+    world.clock.move(seconds)
+    try:
+        await asyncio.sleep(HOLD_S)
+    finally:
+        world.clock.move(0)
+    return f"set {seconds:+} s"
+
+
 FAULTS = (
     Fault("kill", signalled(signal.SIGKILL)),
     Fault("hang", signalled(signal.SIGSTOP)),
@@ -200,4 +263,8 @@ FAULTS = (
     Fault("knock", knock),
     Fault("noise", send_noise),
     Fault("disk-full", fill_disk, needs_small_disk=True),
+    Fault("disk-ro", write_protect, needs_small_disk=True, needs_linux=True),
+    Fault("network", cut_network),
+    Fault("upstream", spoil_upstream),
+    Fault("clock", set_clock, needs_clock=True),
 )

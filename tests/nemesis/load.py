@@ -21,8 +21,9 @@ from tests.api.caller import MODEL, chat_body, tool
 from .world import World
 
 CHAT = "/v1/chat/completions"
-NUM_CLIENTS = 6
+HOSTED = "hermes-4-405b"
 TOLERATED = {"rate_limit_exceeded", "engine_crashed", "load_failed"}
+TOLERATED_ELSEWHERE = TOLERATED | {"upstream_error", "upstream_rate_limited", "no_route"}
 NAMED_TOOL = {"type": "function", "function": {"name": "get_weather"}}
 PERSON = {
     "type": "object",
@@ -33,20 +34,30 @@ PERSON = {
 BAD_BODIES = (b"", b"{", b"[1]", b'{"model":1}', b'{"a":NaN}', b"\xff", b'{"a":"\\ud800"}')
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How much is asked: so many clients, each with so long a pause after an answer, on average."""
+
+    num_clients: int = 6
+    pause_s: float = 0.0
+
+
 @dataclass
 class History:
-    """How everything ended: outcomes by name, complete answers by id, and broken promises."""
+    """How everything ended: outcomes by name, complete answers not yet checked, broken promises."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     completed: dict[str, tuple[float, int]] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
+    last_row: int = 0  # of the ledger, up to which it has been checked
 
 
 class Load:
     """Clients that go on asking until they are told to pause."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, pace: Pace) -> None:
         self.world = world
+        self.pace = pace
         self.history = History()
         self._ids = itertools.count(1)
         self._go = asyncio.Event()
@@ -63,13 +74,16 @@ class Load:
             self.ask_embedding,
             self.ask_badly,
             self.ask_and_leave,
+            self.ask_elsewhere,
+            self.stream_elsewhere,
         )
 
     def start(self) -> None:
         """Let the clients go."""
         self._go.set()
         if not self._clients:
-            self._clients = [asyncio.create_task(self._ask_on()) for _ in range(NUM_CLIENTS)]
+            num = self.pace.num_clients
+            self._clients = [asyncio.create_task(self._ask_on()) for _ in range(num)]
 
     async def pause(self) -> None:
         """Wait until every client has had its answer."""
@@ -100,6 +114,8 @@ class Load:
                 self._broken(kind.__name__, f"the answer has the wrong shape: {error!r}")
             finally:
                 self._num_busy -= 1
+            if self.pace.pause_s:
+                await asyncio.sleep(self.world.chance.uniform(0, 2 * self.pace.pause_s))
 
     # -- asking -----------------------------------------------------------------------------
 
@@ -147,33 +163,44 @@ class Load:
         if response.status_code != 400 or "error" not in response.json():
             self._broken("bad", f"answered with {response.status_code}: {response.text[:200]}")
 
-    async def ask_stream(self) -> None:
+    async def ask_elsewhere(self) -> None:
+        """A whole answer of a model that this machine cannot hold."""
+        body = chat_body(self._question(), model=HOSTED, max_tokens=40)
+        answer = await self._post("hosted", CHAT, body)
+        if answer is not None:
+            self._check_finish("hosted", answer)
+
+    async def stream_elsewhere(self) -> None:
+        """A stream of one."""
+        await self.ask_stream(model=HOSTED, kind="hosted stream")
+
+    async def ask_stream(self, kind: str = "stream", **fields: Any) -> None:
         """A stream, read to its end."""
-        request_id, raw, status = await self._stream(None)
+        request_id, raw, status = await self._stream(None, **fields)
         if status != 200:
-            self._check_refusal("stream", status, raw)
+            self._check_refusal(kind, status, raw)
             return
         events = [line[6:] for line in raw.split("\n\n") if line.startswith("data: ")]
         last = events[-1] if events else ""
         if last == "[DONE]":
-            self._finish_stream(request_id, [json.loads(event) for event in events[:-1]])
+            self._finish_stream(kind, request_id, [json.loads(event) for event in events[:-1]])
         elif last.startswith('{"error":'):
-            self._note("stream", json.loads(last)["error"].get("code") or "error")
+            self._note(kind, json.loads(last)["error"].get("code") or "error")
         else:
-            self._broken("stream", f"it was cut without a word: ...{raw[-200:]!r}")
+            self._broken(kind, f"it was cut without a word: ...{raw[-200:]!r}")
 
     async def ask_and_leave(self) -> None:
         """A stream that nobody waits for the end of."""
         _id, _raw, status = await self._stream(self.world.chance.randint(0, 6))
         self._note("left", status)
 
-    async def _stream(self, num_pieces: int | None) -> tuple[str, str, int]:
+    async def _stream(self, num_pieces: int | None, **fields: Any) -> tuple[str, str, int]:
         """Its id, its text and its status; given up after `num_pieces`."""
         chance = self.world.chance
         num_tokens = 2000 if num_pieces is not None else chance.randint(1, 250)
         body = chat_body(
             self._question(), stream=True, ignore_eos=True, max_tokens=num_tokens,
-            stream_options={"include_usage": True},
+            stream_options={"include_usage": True}, **fields,
         )  # fmt: skip
         request_id, raw = f"nemesis-{next(self._ids)}", ""
         headers = {"X-Request-Id": request_id}
@@ -184,7 +211,7 @@ class Load:
                     break
         return request_id, raw, response.status_code
 
-    def _finish_stream(self, request_id: str, chunks: list[dict[str, Any]]) -> None:
+    def _finish_stream(self, kind: str, request_id: str, chunks: list[dict[str, Any]]) -> None:
         reasons = [
             choice["finish_reason"]
             for chunk in chunks
@@ -193,9 +220,9 @@ class Load:
         ]
         usages = [chunk["usage"] for chunk in chunks if chunk.get("usage")]
         if len(reasons) != 1 or not usages:
-            self._broken("stream", f"[DONE] came with the finish reasons {reasons}")
+            self._broken(kind, f"[DONE] came with the finish reasons {reasons}")
             return
-        self._complete("stream", request_id, usages[-1]["completion_tokens"])
+        self._complete(kind, request_id, usages[-1]["completion_tokens"])
 
     async def _post(self, kind: str, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
         request_id = f"nemesis-{next(self._ids)}"
@@ -229,7 +256,7 @@ class Load:
         except (ValueError, KeyError, TypeError):
             code = None
         self._note(kind, f"{status} {code}")
-        if code not in TOLERATED:
+        if code not in (TOLERATED_ELSEWHERE if "hosted" in kind else TOLERATED):
             self._broken(kind, f"refused with {status}: {text[:300]}")
 
     def _complete(self, kind: str, request_id: str, num_tokens: int) -> None:

@@ -85,7 +85,7 @@ class Model:
         array = (ctypes.c_char_p * len(paths))(*paths)
         self.handle = lib.llama_model_load_from_splits(array, len(paths), params)
         if not self.handle:
-            raise EngineLoadError(f"llama.cpp cannot load {options.weights[0]}; see its log")
+            raise EngineLoadError(f"llama.cpp cannot load {options.weights[0]}")
         self.vocab = lib.llama_model_get_vocab(self.handle)
         self.num_vocab: int = lib.llama_vocab_n_tokens(self.vocab)
         self.context_length: int = lib.llama_model_n_ctx_train(self.handle)

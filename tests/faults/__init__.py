@@ -1,0 +1,1 @@
+"""The rows of the fault table that no other room tests, each done to the real thing."""

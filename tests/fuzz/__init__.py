@@ -1,0 +1,1 @@
+"""Random and hostile input where words from outside are read; each test has a size switch."""
