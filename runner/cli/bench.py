@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runner.services import Services
 
     from .measurement import Work
+    from .plot import Bars
 
 FILE_NAME = "bench.json"
 GIB = 2**30
@@ -34,16 +35,32 @@ def command(
     prompt_tokens: Annotated[int, typer.Option(min=32, help="Tokens of the long prompt.")] = 512,
     tokens: Annotated[int, typer.Option(min=2, help="Tokens of each answer.")] = 128,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 3,
+    png: Annotated[
+        Path | None, typer.Option("--png", "--plot", help="Draw the figures to this PNG, too.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure this machine: prompt and decode speed, first token, loading, memory."""
+    """Measure this machine: prompt and decode speed, first token, loading, memory.
+
+    The model is loaded as `serve` would load it, in an engine of its own. Prompts are random
+    tokens, so nothing is reused; the median of the rounds counts. The figures are drawn in the
+    terminal, kept in the state folder, and drawn to a file to share:
+
+    \b
+    runner bench hermes-tiny --plot bench.png
+    """
     import asyncio
     import sys
 
+    from . import plot
     from .measurement import Work
 
+    if png is not None:
+        plot.check_png(png)
     work = Work(prompt_tokens, tokens, streams, rounds)
     facts = asyncio.run(_measure(model, work, quiet=json_ or not sys.stderr.isatty()))
+    if png is not None:
+        plot.write_png(chart(facts), png)
     if json_:
         typer.echo(json.dumps(facts))
         return
@@ -143,31 +160,42 @@ def read_kept(path: Path) -> Facts:
 
 def page(facts: Facts, width: int) -> Iterator[str]:
     """The figures for people, with their picture."""
-    from .bar import bar
+    from .plot import bar_lines
 
-    machine, settings = facts["machine"], facts["settings"]
-    yield f"{facts['model']} {facts['quantization']} on {_machine(machine)}"
-    yield f"{_counted(settings['threads'], 'thread')}, {_layers(settings['gpu_layers'])}"
-    yield ""
-    rows = [("prompt", facts["prompt_tokens_per_s"])]
-    for speed in facts["decode"]:
-        rows.append((_counted(speed["streams"], "stream"), speed["tokens_per_s"]))
-    label = max(len(name) for name, _ in rows)
-    most = max(value for _, value in rows)
-    room = max(10, min(width, 100) - label - 24)
-    for name, value in rows:
-        yield f"{name:<{label}}  {bar(value, most, room):<{room}}  {value:>8.1f} tokens/s"
-    yield ""
-    yield (
-        f"first token after {facts['first_token_s'] * 1e3:.0f} ms "
-        f"(prompt of {facts['num_prompt_tokens']} tokens)"
-    )
-    yield f"loaded in {facts['load_s']:.2f} s, {facts['memory_bytes'] / GIB:.2f} GiB of memory"
+    drawn = chart(facts)
+    yield from (*drawn.heads, "")
+    yield from bar_lines(drawn, width)
+    yield from ("", *drawn.notes)
+    machine = facts["machine"]
     if machine["load_average"] > BUSY_SHARE * machine["physical_cores"]:
         yield (
             f"the machine was busy beforehand (load {machine['load_average']:.1f}); on an idle one "
             "the figures are better"
         )
+
+
+def chart(facts: Facts) -> Bars:
+    """The figures as a chart."""
+    from .plot import Bar, Bars
+
+    settings = facts["settings"]
+    rows = [("prompt", facts["prompt_tokens_per_s"])]
+    for speed in facts["decode"]:
+        rows.append((_counted(speed["streams"], "stream"), speed["tokens_per_s"]))
+    return Bars(
+        heads=(
+            f"{facts['model']} {facts['quantization']}",
+            f"{_machine(facts['machine'])}; {_counted(settings['threads'], 'thread')}, "
+            f"{_layers(settings['gpu_layers'])}",
+        ),
+        bars=tuple(Bar(name, value, f"{value:.1f} tokens/s") for name, value in rows),
+        notes=(
+            f"first token after {facts['first_token_s'] * 1e3:.0f} ms "
+            f"(prompt of {facts['num_prompt_tokens']} tokens)",
+            f"loaded in {facts['load_s']:.2f} s, {facts['memory_bytes'] / GIB:.2f} GiB of memory; "
+            f"hermes-runner {facts['version']}, {facts['at'][:10]}",
+        ),
+    )
 
 
 def _machine(machine: Facts) -> str:

@@ -53,7 +53,12 @@ def command(
 ) -> None:
     """Talk to a model in the terminal, or ask once.
 
-    With a PROMPT, or text piped in, there is one answer on stdout and nothing else:
+    With a PROMPT, or text piped in, there is one answer on stdout and nothing else; who answers,
+    why, and at what price is on stderr. Without one a conversation begins: /help lists its
+    commands, Ctrl-C stops an answer, Ctrl-D ends.
+
+    \b
+    runner chat hermes-tiny "Who are you?"
     cat FILE | runner chat -m MODEL "Summarise this"
     """
     if named is not None:

@@ -1,11 +1,12 @@
 """`runner usage`: tokens, money spent and money avoided.
 
-Owns the table only; the sums are the ledger's. Reads the file, so no server has to run, and
-asks nobody unless told to.
+Owns the table and what the chart shows; the sums are the ledger's. Reads the file, so no server
+has to run, and asks nobody unless told to.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from runner.config import Settings
     from runner.ledger import Ledger, UsageReport, UsageRow
 
+    from .plot import Columns
+
+MAX_DAYS = 62  # of a picture; longer times are shown by the month
 HEAD = ("requests", "prompt", "completion", "spent $", "reserved $", "uncertain $", "avoided $")
 
 
@@ -27,19 +31,39 @@ def command(
     plot: Annotated[
         bool, typer.Option("--plot", help="Draw money spent and avoided, day by day.")
     ] = False,
+    png: Annotated[
+        Path | None, typer.Option("--png", help="Draw it to this PNG, too; implies --plot.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show tokens, money spent and money avoided."""
+    """Show tokens, money spent and money avoided.
+
+    Sums by model, provider, key and day (UTC). Reserved is the worst case of answers on their way;
+    uncertain, that of answers whose price nobody has told yet; avoided, what local answers would
+    have cost at the cheapest provider.
+
+    \b
+    runner usage --since 2026-11-01 --plot
+    runner usage --png money.png
+    """
     import asyncio
     import json
+    from shutil import get_terminal_size
 
     from runner.api.usage import read_since, usage_json
 
+    from . import plot as plots
+
+    if png is not None:
+        plots.check_png(png)
     report = asyncio.run(_read(read_since(since), reconcile=reconcile))
+    if png is not None:
+        plots.write_png(chart(report, is_even=True), png)
     if json_:
         typer.echo(json.dumps(usage_json(report)))
         return
-    for line in _picture(report) if plot else _table(report):
+    is_drawn = plot or png is not None
+    for line in _picture(report, get_terminal_size().columns) if is_drawn else _table(report):
         typer.echo(line)
 
 
@@ -92,25 +116,51 @@ def _table(report: UsageReport) -> list[str]:
     return [*lines, _line("total", _cells(report.totals), width)]
 
 
-def _picture(report: UsageReport) -> list[str]:
+def _picture(report: UsageReport, width: int) -> list[str]:
     """A bar for what was spent and one for what was avoided, per day."""
-    from shutil import get_terminal_size
-
-    from .bar import bar
+    from .plot import column_lines
 
     if not report.by_day:
         return ["nothing has been answered yet"]
-    most = max(max(day.cost_usd, day.cost_avoided_usd) for day in report.by_day)
-    room = max(10, min(get_terminal_size().columns, 100) - 34)
-    lines = []
-    for day in report.by_day:
-        for name, label, usd in (
-            (day.name or "", "spent", day.cost_usd),
-            ("", "avoided", day.cost_avoided_usd),
-        ):
-            lines.append(f"{name:<10}  {label:<7}  {bar(usd, most, room):<{room}}  ${usd:.6f}")
+    drawn = chart(report, is_even=False)
+    return [*column_lines(drawn, width), "", *drawn.notes]
+
+
+def chart(report: UsageReport, *, is_even: bool) -> Columns:
+    """Money over time; `is_even` gives days without an answer their place, and long times months.
+
+    Days are UTC, as the ledger has them.
+    """
+    from .plot import Bar, Column, Columns
+
+    money = {day.name or "": (day.cost_usd, day.cost_avoided_usd) for day in report.by_day}
+    if is_even:
+        money = _even(money)
     totals = report.totals
-    return [*lines, "", f"${totals.cost_usd:.6f} spent, ${totals.cost_avoided_usd:.6f} avoided"]
+    return Columns(
+        heads=("hermes-runner: money spent and avoided",),
+        columns=tuple(
+            Column(name, (Bar("spent", usd, f"${usd:.6f}"), Bar("avoided", kept, f"${kept:.6f}")))
+            for name, (usd, kept) in money.items()
+        ),
+        notes=(f"${totals.cost_usd:.6f} spent, ${totals.cost_avoided_usd:.6f} avoided",),
+    )
+
+
+def _even(money: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Every day from the first to the last, or every month if these are too many."""
+    from datetime import date, timedelta
+
+    if not money:
+        return {}
+    first, last = date.fromisoformat(min(money)), date.fromisoformat(max(money))
+    days = [first + timedelta(days=place) for place in range((last - first).days + 1)]
+    length = len("2026-11-20") if len(days) <= MAX_DAYS else len("2026-11")
+    even = {day.isoformat()[:length]: (0.0, 0.0) for day in days}
+    for name, (spent, avoided) in money.items():
+        sum_spent, sum_avoided = even[name[:length]]
+        even[name[:length]] = (sum_spent + spent, sum_avoided + avoided)
+    return even
 
 
 def _cells(row: UsageRow) -> tuple[str, ...]:

@@ -64,6 +64,8 @@ def test_the_picture_has_a_bar_for_each_speed() -> None:
     facts = {
         "model": "m",
         "quantization": "Q4_K_M",
+        "version": "0.1.0",
+        "at": "2026-11-20T12:00:00+00:00",
         "machine": {
             "processor": "P",
             "physical_cores": 2,
@@ -80,9 +82,9 @@ def test_the_picture_has_a_bar_for_each_speed() -> None:
         "memory_bytes": 2**30,
     }
     lines = list(bench.page(facts, 80))
-    assert lines[0] == "m Q4_K_M on P, 2 cores, 16 GiB"
+    assert lines[:2] == ["m Q4_K_M", "P, 2 cores, 16 GiB; 2 threads, nothing on a GPU"]
     lengths = [len(re.findall("█", line)) for line in lines if "tokens/s" in line]
-    assert lengths == [47, 11, 23]
+    assert lengths == [52, 13, 26]
     assert "first token after 250 ms" in lines[-2] and all(len(line) <= 80 for line in lines)
 
 

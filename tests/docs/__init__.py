@@ -1,0 +1,1 @@
+"""The documents against the program: every command they show is run."""
