@@ -90,7 +90,7 @@ async def _measure(model: str | None, work: Work, *, quiet: bool) -> Facts:
             if not quiet:
                 typer.secho(f"{chosen}: {what}", dim=True, err=True)
 
-        facts |= asdict(await measure(order.load, work, tell))
+        facts |= asdict(await measure(order, work, tell))
         keep(services.settings.state_dir / FILE_NAME, facts)
         return facts
     finally:
@@ -119,7 +119,6 @@ def _circumstances(services: Services, model: str) -> Facts:
             "load_average": round(psutil.getloadavg()[0], 2),
         },
         "settings": {
-            "threads": plan.threads,
             "gpu_layers": plan.gpu_layers,
             "context": plan.context,
             "parallel": plan.parallel,
@@ -185,7 +184,7 @@ def chart(facts: Facts) -> Bars:
     return Bars(
         heads=(
             f"{facts['model']} {facts['quantization']}",
-            f"{_machine(facts['machine'])}; {_counted(settings['threads'], 'thread')}, "
+            f"{_machine(facts['machine'])}; {_counted(facts['num_threads'], 'thread')}, "
             f"{_layers(settings['gpu_layers'])}",
         ),
         bars=tuple(Bar(name, value, f"{value:.1f} tokens/s") for name, value in rows),

@@ -18,6 +18,7 @@ import msgspec
 import psutil
 
 from runner.engine.messages import Done, Load, Output, Submit
+from runner.local.pool import Order
 from runner.local.process import EngineProcess
 from runner.types import SamplingParams, Timings
 
@@ -70,6 +71,8 @@ class Figures:
     prompt_tokens_per_s: float
     decode: tuple[Speed, ...]
     memory_bytes: int
+    num_threads: int
+    has_draft: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +107,15 @@ def steady_tokens_per_s(streams: Sequence[Stream]) -> float:
     return len(times) / max(max(times) - min(stream.asked_s for stream in streams), 1e-9)
 
 
-async def measure(load: Load, work: Work, tell: Callable[[str], None]) -> Figures:
+async def measure(order: Order, work: Work, tell: Callable[[str], None]) -> Figures:
     """Load the model, measure, and unload it. Raises EngineError."""
+    load = order.load
     work = work.within(load)
     tell("loading")
     begun_s = time.perf_counter()
     engine = await EngineProcess.start(msgspec.structs.replace(load, prefix_folder=""))
     try:
-        await engine.wait_ready()
+        order.note(await engine.wait_ready())
         load_s = time.perf_counter() - begun_s
         track = _Track(engine)
         await track.run(SHORT_PROMPT, 8)
@@ -129,6 +133,8 @@ async def measure(load: Load, work: Work, tell: Callable[[str], None]) -> Figure
             prompt_tokens_per_s=median(stream.prompt_tokens_per_s for stream in prompts),
             decode=tuple(decode),
             memory_bytes=_memory_of(engine.pid),
+            num_threads=engine.facts.num_threads,
+            has_draft=engine.facts.has_draft,
         )
     finally:
         await engine.stop()
