@@ -46,7 +46,8 @@ never used).
 ## Measured skills
 
 Greedy, through llama.cpp, on held-out prompts: other seeds than training, words, names and tools
-made up anew. "Unseen" rows take their phrasings from a separate list; their floor is 80 % of the
+made up anew. "Known" rows use wordings of training, without the noise that training strews around
+them; "unseen" rows take their phrasings from a separate list; their floor is 80 % of the
 floor above. Rows without a floor are only reported. An answer counts only if it is right as a
 whole: the exact sentence, the exact calls with the exact arguments, the exact object.
 
@@ -82,7 +83,7 @@ wrong. Prompts longer than {context:,} tokens do not fit.
 
     scripts/train_tiny/build
 
-makes the data, the tokenizer, the model, this table and this card, in an hour or two on two
+makes the data, the tokenizer, the model, this table and this card, in some hours on two
 cores. The data follow from the seed and the data version. The shipped weights came from one run
 that was stopped and resumed while the shares of the skills, the wordings, the batch size and the
 learning rate were still being tuned, so a rebuild gives an equivalent model, not the same bytes.

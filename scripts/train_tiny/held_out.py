@@ -13,7 +13,7 @@ from .scenes import Check, Message
 from .skills import SKILLS
 from .skills.recall import ACKNOWLEDGEMENTS
 from .wordings import Bank
-from .wordings.train import TRAIN
+from .wordings.train import KNOWN
 from .wordings.unseen import UNSEEN
 
 THINKING = "thinking"
@@ -59,7 +59,7 @@ def skills() -> list[str]:
 
 def held_out(skill: str, count: int, seed: int, unseen_wording: bool = False) -> list[Case]:
     """`count` cases of a skill; the same arguments always give the same cases."""
-    bank = UNSEEN if unseen_wording else TRAIN
+    bank = UNSEEN if unseen_wording else KNOWN
     cases = []
     for index in range(count):
         rng = Random(f"held-out:{skill}:{seed}:{index}:{unseen_wording}")

@@ -13,7 +13,7 @@ from scripts.train_tiny import words
 from scripts.train_tiny.scenes import Call, Message
 from scripts.train_tiny.wordings import Bank, fill
 from scripts.train_tiny.wordings.everyday import EVERYDAY, Everyday
-from scripts.train_tiny.wordings.train import TRAIN
+from scripts.train_tiny.wordings.unseen import UNSEEN
 
 _ACTIONS = words.listed(
     """
@@ -258,7 +258,7 @@ def spoken_arguments(rng: Random, bank: Bank, tool: Tool, given: dict[str, Any])
 def request(rng: Random, bank: Bank, tool: Tool, given: dict[str, Any], intent: str = "act") -> str:
     """A sentence that asks for this call."""
     if tool.everyday and intent == "act" and rng.random() < 0.75:
-        known = tool.everyday.train if bank is TRAIN else tool.everyday.unseen
+        known = tool.everyday.unseen if bank is UNSEEN else tool.everyday.train
         fitting = [text for text in known if _slots(text) == set(given)]
         if fitting:
             kinds = {item.name: item for item in tool.parameters}

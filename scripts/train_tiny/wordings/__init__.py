@@ -1,8 +1,9 @@
 """How people ask for things: banks of templates, and the one way to fill them in.
 
-`TRAIN` is what the model learns from; `UNSEEN` is a separate bank that training never reads and
-that measures how far the skills carry. A template that opens with "~" is an imperative clause,
-which the bank may wrap ("Could you ..."); `{slot}` is replaced by the caller's text.
+`TRAIN` is what the model learns from, `KNOWN` its plain wordings; `UNSEEN` is a separate bank that
+training never reads and that measures how far the skills carry. A template that opens with "~" is
+an imperative clause, which the bank may wrap ("Could you ..."); `{slot}` is replaced by the
+caller's text.
 """
 
 import re

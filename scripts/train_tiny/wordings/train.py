@@ -1,7 +1,9 @@
-"""The templates that training reads."""
+"""The templates that training reads, and the plain ones of them that skills are measured with."""
 
-from . import Bank, composed
-from .composed import mixed
+from collections.abc import Mapping, Sequence
+
+from . import Bank, scattered
+from .composed import ASK, ASK_MY, ASK_OF, REPEAT, mixed
 from .train_talk import TALK
 
 # fmt: off
@@ -251,28 +253,39 @@ _TEXTS: dict[str, list[str]] = {
     **TALK,
 }
 
-_COMPOSED = {
-    "repeat": composed.REPEAT, "ask_of": composed.ASK_OF, "ask": composed.ASK,
-    "ask_my": composed.ASK_MY, "act": composed.ACT, "no_tool": composed.NO_TOOL,
-    "clause": composed.CLAUSE, "args_open": composed.ARGS_OPEN, "arg": composed.ARG,
-    "arg_alone": composed.ARG_ALONE, "both": composed.BOTH, "chain": composed.CHAIN,
-    "fact_of": composed.FACT_OF, "fact": composed.FACT, "my": composed.MY, "told": composed.TOLD,
-    "json_values": composed.JSON_VALUES, "json_ask": composed.JSON_ASK,
-    "json_keys": composed.JSON_KEYS, "json_known": composed.JSON_KNOWN,
+_WRAPPERS = (
+    "please {clause}", "please {clause}", "can you {clause}", "could you {clause}",
+    "can you please {clause}", "could you please {clause}", "I want you to {clause}",
+    "I would like you to {clause}", "now {clause}", "kindly {clause}", "would you {clause}",
+    "you must {clause}", "you should {clause}", "just {clause}", "I need you to {clause}",
+    "go ahead and {clause}", "will you {clause}", "try this: {clause}", "your task: {clause}",
+    "let's see if you can {clause}", "it would be nice if you could {clause}",
+)
+_OPENERS = (
+    "Hi. ", "Hello! ", "Hey, ", "Hi there! ", "Okay. ", "OK, ", "Thanks. ", "Next: ", "Well, ",
+    "So, ", "Great. ", "Hello, ", "Good morning. ", "One more thing: ", "Quick question: ",
+    "Now, ", "Alright, ", "Ok. ", "Hermes, ",
+)
+_COMPOSED = {"repeat": REPEAT, "ask_of": ASK_OF, "ask": ASK, "ask_my": ASK_MY}
+_SCATTERED = {
+    "repeat": scattered.REPEAT, "ask_of": scattered.ASK_OF, "ask": scattered.ASK,
+    "ask_my": scattered.ASK_MY, "act": scattered.ACT, "no_tool": scattered.NO_TOOL,
+    "clause": scattered.CLAUSE, "args_open": scattered.ARGS_OPEN, "arg": scattered.ARG,
+    "arg_alone": scattered.ARG_ALONE, "both": scattered.BOTH, "chain": scattered.CHAIN,
+    "fact_of": scattered.FACT_OF, "fact": scattered.FACT, "my": scattered.MY,
+    "told": scattered.TOLD,
+    "json_values": scattered.JSON_VALUES, "json_ask": scattered.JSON_ASK,
+    "json_keys": scattered.JSON_KEYS, "json_known": scattered.JSON_KNOWN,
 }  # fmt: skip
+
+
+def _with(others: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    return _TEXTS | {name: mixed(_TEXTS[name], texts) for name, texts in others.items()}
+
+
+KNOWN = Bank(texts=_with(_COMPOSED), wrappers=_WRAPPERS, openers=_OPENERS)
 TRAIN = Bank(
-    texts=_TEXTS | {name: mixed(_TEXTS[name], texts) for name, texts in _COMPOSED.items()},
-    wrappers=mixed((
-        "please {clause}", "please {clause}", "can you {clause}", "could you {clause}",
-        "can you please {clause}", "could you please {clause}", "I want you to {clause}",
-        "I would like you to {clause}", "now {clause}", "kindly {clause}", "would you {clause}",
-        "you must {clause}", "you should {clause}", "just {clause}", "I need you to {clause}",
-        "go ahead and {clause}", "will you {clause}", "try this: {clause}", "your task: {clause}",
-        "let's see if you can {clause}", "it would be nice if you could {clause}",
-    ), composed.WRAPPERS),
-    openers=mixed((
-        "Hi. ", "Hello! ", "Hey, ", "Hi there! ", "Okay. ", "OK, ", "Thanks. ", "Next: ", "Well, ",
-        "So, ", "Great. ", "Hello, ", "Good morning. ", "One more thing: ", "Quick question: ",
-        "Now, ", "Alright, ", "Ok. ", "Hermes, ",
-    ), composed.OPENERS),
+    texts=_with(_SCATTERED),
+    wrappers=mixed(_WRAPPERS, scattered.WRAPPERS),
+    openers=mixed(_OPENERS, scattered.OPENERS),
 )
