@@ -50,13 +50,7 @@ def chat_router(edge: Edge) -> APIRouter:
 async def answer_chat(edge: Edge, request: Request) -> Response:
     """Read, route, and answer as asked for."""
     asked = await edge.read(request, ChatBody)
-    wanted = asked.request(
-        request_id=edge.request_id(request),
-        model=edge.model_id(asked.model),
-        defaults=edge.defaults(asked.model),
-        tenant=edge.tenant(request),
-        strict=edge.is_strict(request),
-    )
+    wanted = asked.request(edge.occasion(request, asked.model))
     choices = await open_choices(edge, request, [wanted], asked.n or 1)
     shape = ChatShape(
         model=wanted.model,

@@ -6,7 +6,7 @@ reported as ignored or refused in strict mode; none is dropped in silence.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -18,6 +18,7 @@ from runner.types import (
     JsonObject,
     Message,
     Overflow,
+    Prompt,
     ReasoningWish,
     ResponseFormat,
     RouteWish,
@@ -222,6 +223,17 @@ class SamplingBody(WireModel):
         return replace(defaults, **given)
 
 
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a request says beside its body: ids, the model's defaults, who asks, how strictly."""
+
+    request_id: str
+    model: str
+    defaults: SamplingParams
+    tenant: str
+    is_strict: bool
+
+
 class GenerationBody(SamplingBody):
     """What chat and text completions share beside sampling."""
 
@@ -246,6 +258,26 @@ class GenerationBody(SamplingBody):
         if isinstance(stop, list) and len(stop) > MAX_STOPS:
             raise ValueError(f"at most {MAX_STOPS} stop strings")
         return stop
+
+    def base_request(self, occasion: Occasion, prompt: Prompt) -> GenerateRequest:
+        """What chat and text completions ask for alike. Raises InvalidRequestError."""
+        return GenerateRequest(
+            id=occasion.request_id,
+            model=occasion.model,
+            prompt=prompt,
+            sampling=self.sampling(occasion.defaults),
+            max_tokens=self.max_tokens,
+            stop=self.stops(),
+            route=self.route or "auto",
+            max_cost_usd=self.max_cost_usd,
+            overflow=self.overflow or "error",
+            cache_prompt=self.cache_prompt is not False,
+            keep_alive_s=self.keep_alive_s(),
+            provider=self.provider or {},
+            tenant=occasion.tenant,
+            strict=occasion.is_strict,
+            given=frozenset(self.model_fields_set),
+        )
 
     def stops(self) -> tuple[str, ...]:
         """The stop strings, without empty ones."""
@@ -286,28 +318,15 @@ class ChatBody(GenerationBody):
     continue_final_message: bool | None = None
     add_generation_prompt: bool | None = None
 
-    def request(
-        self, request_id: str, model: str, defaults: SamplingParams, tenant: str, *, strict: bool
-    ) -> GenerateRequest:
+    def request(self, occasion: Occasion) -> GenerateRequest:
         """What is asked for. Raises InvalidRequestError."""
-        return GenerateRequest(
-            id=request_id,
-            model=model,
-            prompt=self._prompt(),
-            sampling=self._sampling(defaults),
-            max_tokens=self.max_completion_tokens or self.max_tokens,
-            stop=self.stops(),
+        base = self.base_request(occasion, self._prompt())
+        return replace(
+            base,
+            sampling=self._with_logprobs(base.sampling),
+            max_tokens=self.max_completion_tokens or base.max_tokens,
             response_format=self._response_format(),
             reasoning=self._reasoning(),
-            route=self.route or "auto",
-            max_cost_usd=self.max_cost_usd,
-            overflow=self.overflow or "error",
-            cache_prompt=self.cache_prompt is not False,
-            keep_alive_s=self.keep_alive_s(),
-            provider=self.provider or {},
-            tenant=tenant,
-            strict=strict,
-            given=frozenset(self.model_fields_set),
         )
 
     def unknown_fields(self) -> tuple[str, ...]:
@@ -334,12 +353,11 @@ class ChatBody(GenerationBody):
             template_kwargs=self.chat_template_kwargs or {},
         )
 
-    def _sampling(self, defaults: SamplingParams) -> SamplingParams:
+    def _with_logprobs(self, sampling: SamplingParams) -> SamplingParams:
         if self.top_logprobs is not None and not self.logprobs:
             raise InvalidRequestError(
                 "top_logprobs needs logprobs to be true", param="top_logprobs"
             )
-        sampling = self.sampling(defaults)
         return replace(sampling, logprobs=self.top_logprobs or 0) if self.logprobs else sampling
 
     def _response_format(self) -> ResponseFormat:

@@ -8,11 +8,12 @@ from typing import Annotated
 from pydantic import Field
 
 from runner.errors import InvalidRequestError, UnsupportedParameterError
-from runner.types import GenerateRequest, ResponseFormat, SamplingParams, TextPrompt, TokenPrompt
+from runner.types import GenerateRequest, ResponseFormat, TextPrompt, TokenPrompt
 
-from .chat_body import GenerationBody
+from .chat_body import GenerationBody, Occasion
 
 MAX_PROMPTS = 64
+DEFAULT_TOKENS = 16  # as OpenAI has it
 
 
 class CompletionBody(GenerationBody):
@@ -24,34 +25,15 @@ class CompletionBody(GenerationBody):
     best_of: int | None = None
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
 
-    def requests(
-        self, request_id: str, model: str, defaults: SamplingParams, tenant: str, *, strict: bool
-    ) -> list[GenerateRequest]:
+    def requests(self, occasion: Occasion) -> list[GenerateRequest]:
         """What is asked for, one request a prompt. Raises InvalidRequestError."""
         self._refuse_unsupported()
-        sampling = self.sampling(defaults)
+        base = self.base_request(occasion, TextPrompt(""))
         if self.logprobs is not None:
-            sampling = replace(sampling, logprobs=self.logprobs)
-        base = GenerateRequest(
-            id=request_id,
-            model=model,
-            prompt=TextPrompt(""),
-            sampling=sampling,
-            max_tokens=self.max_tokens or 16,
-            stop=self.stops(),
-            response_format=ResponseFormat("grammar", grammar=self.grammar)
-            if self.grammar
-            else ResponseFormat(),
-            route=self.route or "auto",
-            max_cost_usd=self.max_cost_usd,
-            overflow=self.overflow or "error",
-            cache_prompt=self.cache_prompt is not False,
-            keep_alive_s=self.keep_alive_s(),
-            provider=self.provider or {},
-            tenant=tenant,
-            strict=strict,
-            given=frozenset(self.model_fields_set),
-        )
+            base = replace(base, sampling=replace(base.sampling, logprobs=self.logprobs))
+        if self.grammar:
+            base = replace(base, response_format=ResponseFormat("grammar", grammar=self.grammar))
+        base = replace(base, max_tokens=base.max_tokens or DEFAULT_TOKENS)
         return [replace(base, prompt=prompt) for prompt in self._prompts()]
 
     def _prompts(self) -> list[TextPrompt | TokenPrompt]:
@@ -66,8 +48,9 @@ class CompletionBody(GenerationBody):
         for item in given:
             if not item:
                 raise InvalidRequestError("a prompt is empty", param="prompt")
-            is_text = isinstance(item, str)
-            prompts.append(TextPrompt(item) if is_text else TokenPrompt(tuple(item)))  # type: ignore[arg-type]
+            if isinstance(item, int):
+                raise InvalidRequestError("mix no token ids with texts", param="prompt")
+            prompts.append(TextPrompt(item) if isinstance(item, str) else TokenPrompt(tuple(item)))
         return prompts
 
     def _refuse_unsupported(self) -> None:

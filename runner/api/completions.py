@@ -43,13 +43,7 @@ def completions_router(edge: Edge) -> APIRouter:
 async def answer_completion(edge: Edge, request: Request) -> Response:
     """Read, route, and answer as asked for."""
     asked = await edge.read(request, CompletionBody)
-    wanted = asked.requests(
-        request_id=edge.request_id(request),
-        model=edge.model_id(asked.model),
-        defaults=edge.defaults(asked.model),
-        tenant=edge.tenant(request),
-        strict=edge.is_strict(request),
-    )
+    wanted = asked.requests(edge.occasion(request, asked.model))
     count = asked.n or 1
     echoes = await _echoes(edge, wanted) if asked.echo else [""] * len(wanted)
     choices = await open_choices(edge, request, wanted, count)

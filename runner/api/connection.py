@@ -36,7 +36,7 @@ class Connection(H11Protocol):
     _head_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
         """Keep next to nothing in our own buffer, so that paused means the client is not reading.
 
         Then wait for a request, but not for ever.

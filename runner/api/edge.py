@@ -24,6 +24,7 @@ from . import body
 from .allowance import CHARS_PER_TOKEN, Allowances, Hold, estimate
 from .auth import Keyring
 from .body import WireModel
+from .chat_body import Occasion
 
 Body = TypeVar("Body", bound=WireModel)
 MAX_REQUEST_ID = 128
@@ -75,6 +76,16 @@ class Edge:
     def is_strict(request: Request) -> bool:
         """Whether parameters that cannot be honoured are an error."""
         return request.headers.get("x-runner-strict", "").lower() in ("1", "true", "yes")
+
+    def occasion(self, request: Request, model: str) -> Occasion:
+        """What a request says beside its body. Raises ModelNotFoundError."""
+        return Occasion(
+            request_id=self.request_id(request),
+            model=self.model_id(model),
+            defaults=self.defaults(model),
+            tenant=self.tenant(request),
+            is_strict=self.is_strict(request),
+        )
 
     def observe(self, wanted: Sequence[GenerateRequest]) -> Observation:
         """Begin counting the answers to one call. Raises BusyError beyond the key's allowance."""

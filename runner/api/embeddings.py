@@ -46,7 +46,9 @@ class EmbeddingBody(WireModel):
             raise InvalidRequestError(message, param="input")
         items: list[str | tuple[int, ...]] = []
         for item in given:
-            items.append(item if isinstance(item, str) else tuple(item))  # type: ignore[arg-type]
+            if isinstance(item, int):
+                raise InvalidRequestError("mix no token ids with texts", param="input")
+            items.append(item if isinstance(item, str) else tuple(item))
         return items
 
 

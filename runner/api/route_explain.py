@@ -52,13 +52,7 @@ def explain_router(edge: Edge) -> APIRouter:
     async def explain_route(request: Request) -> JsonObject:
         """Who would answer, in which order, and why not the others."""
         asked = await edge.read(request, ChatBody)
-        wanted = asked.request(
-            request_id=edge.request_id(request),
-            model=edge.model_id(asked.model),
-            defaults=edge.defaults(asked.model),
-            tenant=edge.tenant(request),
-            strict=edge.is_strict(request),
-        )
+        wanted = asked.request(edge.occasion(request, asked.model))
         return explain(edge, wanted).json()
 
     return router

@@ -16,7 +16,7 @@ from runner.types import JsonObject, PromptPiece
 
 from . import body
 from .body import WireModel
-from .chat_body import MAX_MESSAGES, ChatBody, MessageBody
+from .chat_body import MAX_MESSAGES, ChatBody, MessageBody, Occasion
 from .edge import Edge
 
 
@@ -84,7 +84,7 @@ def tokens_router(edge: Edge) -> APIRouter:
         asked = await edge.read(request, TemplateBody)
         model = chosen(asked.model)
         wanted = asked.request(
-            edge.request_id(request), model, edge.defaults(model), "", strict=False
+            Occasion(edge.request_id(request), model, edge.defaults(model), "", is_strict=False)
         )
         return {"prompt": await local.render(wanted), **_note(asked)}
 

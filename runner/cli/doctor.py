@@ -36,7 +36,7 @@ class Verdict:
     detail: str
 
 
-class Unwell(Exception):  # noqa: N818
+class Unwell(Exception):  # noqa: N818 - a verdict, not an error
     """A check found something wrong; the message says what, and what to do."""
 
 

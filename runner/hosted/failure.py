@@ -225,7 +225,7 @@ def _retry_after_s(error: Mapping[str, Any], headers: Mapping[str, str]) -> floa
     inner = availability.get("retry_after") if isinstance(availability, dict) else None
     for hint in (headers.get("retry-after"), inner):
         try:
-            seconds = float(hint)  # type: ignore[arg-type]
+            seconds = float(hint)  # type: ignore[arg-type]  # what it cannot read it refuses
         except (TypeError, ValueError):
             continue
         return min(max(seconds, 0.0), MAX_COOLDOWN_S)

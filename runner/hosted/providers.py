@@ -46,13 +46,13 @@ class Terms:
 class Provider:
     """An OpenAI-compatible host."""
 
-    name: ClassVar[str] = ""
+    name: str = ""
     default_url: ClassVar[str] = ""
     default_key_env: ClassVar[str] = ""
     parameters: ClassVar[frozenset[str]] = BASIC
     names_cost: ClassVar[bool] = False
     keeps_no_data: ClassVar[bool] = False
-    needs_key: ClassVar[bool] = True
+    needs_key: bool = True
 
     def __init__(self, environ: Mapping[str, str], own: ProviderSettings | None = None) -> None:
         own = own or ProviderSettings()
@@ -202,8 +202,8 @@ class OwnCluster(Provider):
 
     def __init__(self, name: str, environ: Mapping[str, str], own: ProviderSettings) -> None:
         super().__init__(environ, own)
-        self.name = name  # type: ignore[misc]
-        self.needs_key = own.api_key_env is not None  # type: ignore[misc]
+        self.name = name
+        self.needs_key = own.api_key_env is not None
 
     def price(self, offer: HostedOffer) -> Price | None:
         """Nothing, unless the catalogue has a dated price for it."""

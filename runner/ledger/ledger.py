@@ -184,7 +184,7 @@ class Ledger:
         if not self._thread.is_alive():
             done.set_exception(LedgerError("the ledger is closed; start the server again"))
             return done
-        self._jobs.put(_Job(work, done, must_last))  # type: ignore[arg-type]
+        self._jobs.put(_Job(work, done, must_last))  # type: ignore[arg-type]  # jobs of every T share a queue
         return done
 
     def _run(self) -> None:
