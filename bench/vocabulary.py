@@ -14,11 +14,14 @@ from dataclasses import dataclass
 
 LETTERS = "etaoinshrdlucmfwypvbgkqjxz"
 PUNCTUATION = ('{"', '":', 'Ġ"', '",', '"}', "},", ":{", ':"', '{"', "Ġ{", '"},', '":"', '","')
+SCHEMA_PUNCTUATION = ('Ġ{"', 'Ġ["', '"],', '"]', "}},", "}}", ":Ċ", "Ċ{")
 COMPACT = (":{", ':"', '":"', '","')  # JSON without its spaces, which Hermes does not write
 KNOWN_TEXT = """
 customer name priority low normal high urgent number of items is delivered shipping method standard
 express pickup true false search orders status open shipped returned limit set order tool arguments
-reason assistant user system answer find change
+reason assistant user system answer find change type object properties string integer boolean enum
+minimum maximum maxLength required additionalProperties You are a helpful that answers in JSON
+Here's the json schema you must adhere to
 """
 KNOWN_WORDS = tuple(KNOWN_TEXT.split())
 END = "<|im_end|>"
@@ -62,7 +65,7 @@ def recital() -> list[str]:
 
 def _known_merges() -> Iterator[tuple[str, str]]:
     """Each known text, letter after letter from its front; then the same after a space."""
-    for text in (*PUNCTUATION, *KNOWN_WORDS):
+    for text in (*PUNCTUATION, *SCHEMA_PUNCTUATION, *KNOWN_WORDS):
         for stop in range(1, len(text)):
             yield text[:stop], text[stop]
     for word in KNOWN_WORDS:
