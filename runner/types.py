@@ -176,16 +176,15 @@ class Constraint:
     """What the output must satisfy, and from when on.
 
     Armed at the first token, or, with a `trigger`, as soon as that text has been generated.
-    When armed, `prefix` is forced, then `grammar` rules every token until it is satisfied, then
-    `suffix` is forced. After that the answer ends (`ends_answer`), or `then` takes over, or
-    generation is free again and, with `repeat`, the trigger arms the constraint anew.
+    When armed, `prefix` is forced, then `grammar` rules every token until it is satisfied. After
+    that the answer ends (`ends_answer`), or `then` takes over, or generation is free again and,
+    with `repeat`, the trigger arms the constraint anew.
     """
 
     kind: Literal["json_schema", "lark", "regex", "gbnf"]
     grammar: str
     trigger: str | None = None
     prefix: str = ""
-    suffix: str = ""
     repeat: bool = False
     ends_answer: bool = False
     then: Constraint | None = None

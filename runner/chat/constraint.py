@@ -69,13 +69,16 @@ def constrain(wish: Wish) -> Constraint | None:
 
 
 def _allow_calls(tools: Sequence[Tool], *, is_parallel: bool) -> Constraint:
-    """Calls may come at any time; from the opening tag on they are ruled by their schemas."""
+    """Calls may come at any time; from the opening tag on they are ruled by their schemas.
+
+    The closing tag belongs to the grammar: a model's own token for the last brackets often holds
+    the line break behind them, and without it the model would write on.
+    """
     return Constraint(
-        "json_schema",
-        _write_call_schema(tools),
+        "lark",
+        _write_lark("start: call_rest", _describe_call(tools)),
         trigger=CALL_OPEN,
         prefix="\n",
-        suffix=f"\n{CALL_CLOSE}",
         repeat=is_parallel,
         ends_answer=not is_parallel,
     )
@@ -116,20 +119,29 @@ def _constrain_choice(wish: Wish) -> Constraint:
             "a grammar cannot be combined with tools; set tool_choice to none or leave it out",
             param="grammar",
         )
-    grammar = "\n".join(
-        (
-            "start: calls | document",
-            'calls: call ("\\n" call)*' if wish.is_parallel else "calls: call",
-            'call: call_open "\\n" call_body "\\n" call_close',
-            f'call_open: "{CALL_OPEN}"',
-            f'call_close: "{CALL_CLOSE}"',
-            f"call_body: %json {_write_call_schema(wish.tools)}",
-            f"document: %json {_write_document_schema(wish.response_format)}",
-            "",
-        )
+    grammar = _write_lark(
+        "start: calls | document",
+        'calls: call ("\\n" call)*' if wish.is_parallel else "calls: call",
+        'call: call_open "\\n" call_rest',
+        f'call_open: "{CALL_OPEN}"',
+        _describe_call(wish.tools),
+        f"document: %json {_write_document_schema(wish.response_format)}",
     )
     trigger = THINK_END if wish.after_thinking else None
     return Constraint("lark", grammar, trigger, prefix=_lead(wish), ends_answer=True)
+
+
+def _describe_call(tools: Sequence[Tool]) -> str:
+    """The rules of a call from its JSON on."""
+    return _write_lark(
+        'call_rest: call_body "\\n" call_close',
+        f'call_close: "{CALL_CLOSE}"',
+        f"call_body: %json {_write_call_schema(tools)}",
+    )
+
+
+def _write_lark(*rules: str) -> str:
+    return "".join(rule.rstrip("\n") + "\n" for rule in rules)
 
 
 def _lead(wish: Wish) -> str:

@@ -1,7 +1,7 @@
 """Constrained output: which tokens are allowed next, and which need no model at all.
 
 Owns llguidance. A guide follows one sequence: it waits for its trigger, forces its prefix, rules
-every token until the grammar is satisfied, forces its suffix, and hands over. Invariant: no
+every token until the grammar is satisfied, and hands over. Invariant: no
 grammar hangs or kills the engine; what is too large or too slow becomes an error.
 """
 
@@ -184,17 +184,16 @@ class Guide:
 
     def _satisfy(self) -> list[int]:
         constraint = self._constraint
-        forced = self._tokens(constraint.suffix)
         if constraint.then is not None:
             self._enter(constraint.then)
-            return forced + self.begin()
+            return self.begin()
         if constraint.ends_answer:
             self.phase = "over"
         elif constraint.repeat:
             self._enter(constraint)
         else:
             self.phase = "free"
-        return forced
+        return []
 
     def _tokens(self, text: str) -> list[int]:
         return self._compiler.model.tokenize(text, special=True) if text else []
