@@ -13,7 +13,10 @@ from .caller import MODEL, STRICT, Caller, chat_body, tool
 CHAT = "/v1/chat/completions"
 SCHEMA = {
     "type": "object",
-    "properties": {"colour": {"enum": ["red", "blue"]}, "count": {"type": "integer"}},
+    "properties": {
+        "colour": {"enum": ["red", "blue"]},
+        "count": {"type": "integer", "minimum": 0, "maximum": 999},
+    },
     "required": ["colour", "count"],
     "additionalProperties": False,
 }

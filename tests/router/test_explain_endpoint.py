@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from runner.api.chat_body import Occasion
 from runner.api.route_explain import Explained, explain_router
 from runner.router import Hooks, Router, Rules
 from runner.types import SamplingParams
@@ -30,20 +31,8 @@ class StandInEdge:
     async def read(self, request: Any, model: Any) -> Any:
         return model.model_validate(await request.json())
 
-    def model_id(self, name: str) -> str:
-        return name
-
-    def defaults(self, name: str) -> SamplingParams:
-        return SamplingParams()
-
-    def request_id(self, request: Any) -> str:
-        return "r"
-
-    def tenant(self, request: Any) -> str:
-        return ""
-
-    def is_strict(self, request: Any) -> bool:
-        return False
+    def occasion(self, _request: Any, model: str) -> Occasion:
+        return Occasion("r", model, SamplingParams(), "", is_strict=False)
 
 
 @pytest.mark.parametrize("refusals", [(), ("no key; set OPENROUTER_API_KEY",)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import llama_cpp.llama_cpp as lib
@@ -143,7 +144,6 @@ class Context:
         self.model = model
         self.num_cells: int = lib.llama_n_ctx(self.handle)
         self._memory = lib.llama_get_memory(self.handle)
-        self._row_type = ctypes.c_float * model.num_vocab
 
     def close(self) -> None:
         """Free the cache."""
@@ -173,8 +173,12 @@ class Context:
         """The logits of one output row: a view that the next decode overwrites."""
         pointer = lib.llama_get_logits_ith(self.handle, row)
         address = ctypes.addressof(pointer.contents)
-        row_values: Logits = np.ctypeslib.as_array(self._row_type.from_address(address))
-        return row_values
+        values: Logits = np.ctypeslib.as_array(self._row_type.from_address(address))
+        return values
+
+    @cached_property
+    def _row_type(self) -> Any:
+        return ctypes.c_float * self.model.num_vocab
 
     def share(self, source: int, target: int, start: int, stop: int) -> None:
         """Let `target` read the cells of `source` at [start, stop); nothing is copied."""
