@@ -64,6 +64,9 @@ class ModelsView {
       const text = [model.id, model.title, ...(model.aliases ?? []), ...abilitiesOf(model)].join(" ").toLowerCase();
       return words.every((word) => text.includes(word));
     });
+    for (const more of this.list.querySelectorAll("details.more")) { // a toggle tells of itself late
+      if (more.open) this.open.add(more.closest("[data-model]").dataset.model);
+    }
     this.compare.hidden = this.compared.size !== 2;
     keepFocus(this.list, () => show(this.list, found.length ? found.map((model) => this.#row(model)) : h("li", { class: "hint", text: "No model matches." })));
   }
