@@ -1,8 +1,8 @@
 """Constrained output: which tokens are allowed next, and which need no model at all.
 
 Owns llguidance. A guide follows one sequence: it waits for its trigger, forces its prefix, rules
-every token until the grammar is satisfied, and hands over. Invariant: no
-grammar hangs or kills the engine; what is too large or too slow becomes an error.
+every token until the grammar is satisfied, and hands over. Invariant: no grammar hangs or kills
+the engine; what is too large or too slow becomes an error.
 """
 
 from __future__ import annotations

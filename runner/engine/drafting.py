@@ -14,6 +14,7 @@ from dataclasses import replace
 from runner.errors import EngineLoadError
 
 from .llama import Batch, Context, DecodeFailed, LoadOptions, Model
+from .pace import blend
 from .prefix_cache import common_prefix
 from .speculation import Belief
 
@@ -22,7 +23,6 @@ logger = logging.getLogger(__name__)
 NUM_SLOTS = 2  # sequences that may be guessed for at the same time
 BATCH_SIZE = 256
 FIRST_PIECE = 16
-SMOOTHING = 0.25
 
 
 class Draft:
@@ -34,7 +34,11 @@ class Draft:
         if not has_same_vocabulary(model, self._model):
             self._model.close()
             raise EngineLoadError("the draft model has another vocabulary")
-        self._context = Context(self._model, options)
+        try:
+            self._context = Context(self._model, options)
+        except EngineLoadError:
+            self._model.close()
+            raise
         self._batch = Batch(options.batch_size)
         self._clock = clock
         self._owners: list[int | None] = [None] * NUM_SLOTS
@@ -96,7 +100,7 @@ class Draft:
             begun_s = self._clock()
             self._read(slot, behind)
             each_s = max(self._clock() - begun_s, 1e-6) / len(behind)
-            self._prompt_token_s = _blend(self._prompt_token_s, each_s)
+            self._prompt_token_s = blend(self._prompt_token_s, each_s)
         return len(known) == len(tokens) - 1
 
     def _guess(self, slot: int, tokens: list[int], size: int) -> list[int]:
@@ -105,7 +109,7 @@ class Draft:
         while len(guesses) < size:
             begun_s = self._clock()
             token = self._read(slot, [token])
-            self._step_s = _blend(self._step_s, self._clock() - begun_s)
+            self._step_s = blend(self._step_s, self._clock() - begun_s)
             guesses.append(token)
             if self._model.is_end(token):
                 break
@@ -146,10 +150,6 @@ def draft_options(options: LoadOptions, weights: tuple[str, ...], context: int) 
         num_sequences=NUM_SLOTS,
         batch_size=min(BATCH_SIZE, options.batch_size),
     )
-
-
-def _blend(old: float | None, new: float) -> float:
-    return new if old is None else old + SMOOTHING * (new - old)
 
 
 def has_same_vocabulary(one: Model, other: Model) -> bool:

@@ -33,11 +33,11 @@ class Pace:
         if 0 < num_tokens <= LARGEST_KNOWN:
             bucket = num_tokens.bit_length()
             per_token = duration_s / num_tokens
-            self._cost_s[bucket] = _blend(self._cost_s.get(bucket), per_token)
+            self._cost_s[bucket] = blend(self._cost_s.get(bucket), per_token)
         if num_prompt >= SMALLEST_PIECE:
             beside_s = self.cost_s(num_decoded) or 0.0 if num_decoded else 0.0
             extra = max(duration_s - beside_s, 1e-6)
-            self._prompt_token_s = _blend(self._prompt_token_s, extra / num_prompt)
+            self._prompt_token_s = blend(self._prompt_token_s, extra / num_prompt)
 
     def budget(self, *, num_decoding: int) -> int:
         """Tokens the next step may compute, the `num_decoding` tokens of streams included."""
@@ -79,5 +79,6 @@ class Pace:
         return max(floor_s, each_s * num_tokens)
 
 
-def _blend(old: float | None, new: float) -> float:
+def blend(old: float | None, new: float) -> float:
+    """The old value moved towards the new one; the new one where there is none yet."""
     return new if old is None else old + SMOOTHING * (new - old)

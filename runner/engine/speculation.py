@@ -31,7 +31,7 @@ class Belief:
         """
         plain = cost_s(1)
         if plain is None or plain <= 0:
-            return min(available, FIRST_SIZE)
+            return max(0, min(available, FIRST_SIZE))
         best, best_rate = 0, MARGIN / plain
         for size in SIZES:
             if size > available:

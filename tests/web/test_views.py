@@ -186,7 +186,7 @@ def test_the_focus_stays_where_it_was_when_the_list_is_drawn_anew(page: Page) ->
     model.get_by_text("Details").click()
     model.get_by_label("Compare").press("Space")
     assert model.get_by_label("Compare").is_checked()
-    page.wait_for_function("document.activeElement.type === 'checkbox'", timeout=3000)
+    assert page.evaluate("document.activeElement.type") == "checkbox"
     page.get_by_role("button", name="Unload").press("Enter")
     page.get_by_role("button", name="Load", exact=True).wait_for()
     assert page.evaluate(focused) == "Load"
