@@ -31,7 +31,6 @@ from runner.router import Hooks, Router
 from runner.router.policy import Rules
 from runner.types import ChatPrompt, GenerateRequest, Message, SamplingParams
 
-HUB = "https://huggingface.co"
 DEFAULT_PARALLEL = 8
 CARE_EVERY_S = 0.5
 
@@ -174,9 +173,7 @@ def build(settings: Settings) -> Services:
 
 def open_puller(library: Library, egress: Egress) -> Puller:
     """Fetches into a library, from where `HF_ENDPOINT` says the Hub is."""
-    endpoint = os.environ.get("HF_ENDPOINT") or HUB
-    token = os.environ.get("HF_TOKEN") or None
-    return Puller(library, Repositories(egress, endpoint=endpoint, token=token))
+    return Puller(library, Repositories.of(egress, os.environ))
 
 
 def rules_of(settings: Settings) -> Rules:

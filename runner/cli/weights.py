@@ -17,7 +17,7 @@ import typer
 
 if TYPE_CHECKING:
     from runner.config import Settings
-    from runner.hub import Library, Pulled, Puller, PullEvent, Repositories
+    from runner.hub import Library, Pulled, Puller, PullEvent
     from runner.local.planning import Planner
 
 LINE_EVERY_S = 5.0
@@ -39,21 +39,12 @@ def open_library(settings: Settings) -> Library:
     return Library(settings.state_dir, hub_cache_dir(os.environ), known)
 
 
-def open_repositories(settings: Settings) -> Repositories:
-    """The Hub, where `HF_ENDPOINT` says it is."""
-    from runner.egress import Egress
-    from runner.hub import Repositories
-
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    token = os.environ.get("HF_TOKEN") or None
-    return Repositories(Egress(offline=settings.offline), endpoint=endpoint, token=token)
-
-
 def open_puller(settings: Settings, library: Library) -> Puller:
-    """Fetches into this machine's library."""
-    from runner.hub import Puller
+    """Fetches into this machine's library, from where `HF_ENDPOINT` says the Hub is."""
+    from runner.egress import Egress
+    from runner.hub import Puller, Repositories
 
-    return Puller(library, open_repositories(settings))
+    return Puller(library, Repositories.of(Egress(offline=settings.offline), os.environ))
 
 
 def open_planner(settings: Settings, library: Library) -> Planner:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 Result = TypeVar("Result")
+HUB = "https://huggingface.co"
 TIMEOUT_S = 20.0
 MAX_TRIES = 5
 MAX_WAIT_S = 30.0
@@ -73,7 +74,7 @@ class Repositories:
         self,
         egress: Egress,
         *,
-        endpoint: str = "https://huggingface.co",
+        endpoint: str = HUB,
         token: str | None = None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
@@ -82,6 +83,12 @@ class Repositories:
         self._token = token
         self._sleep = sleep
         self._api: HfApi | None = None
+
+    @classmethod
+    def of(cls, egress: Egress, environ: Mapping[str, str]) -> Repositories:
+        """The Hub that `HF_ENDPOINT` names, else the public one, with the user's token."""
+        endpoint, token = environ.get("HF_ENDPOINT") or HUB, environ.get("HF_TOKEN") or None
+        return cls(egress, endpoint=endpoint, token=token)
 
     def snapshot(self, repo: str, revision: str = "main") -> Snapshot:
         """Resolve a branch, tag or commit and list its files.

@@ -106,7 +106,7 @@ def read_unit(text: str) -> configparser.ConfigParser:
             joined.setdefault(key, []).append(value if key not in joined else f"\t{value}")
     lines += [f"{key}={chr(10).join(found)}" for key, found in joined.items()]
     parser = configparser.ConfigParser(interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # keep capitals
     parser.read_string("\n".join(lines))
     return parser
 

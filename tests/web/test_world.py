@@ -179,7 +179,7 @@ def test_now_shows_the_engines_and_the_providers_as_they_are(
     for part in ("running", "waiting", " ms", "95 % within", "hosted", " %"):
         assert part in tiles
     known = world_page.get_by_role("region", name="Providers").inner_text()
-    for part in ("openrouter", "ready", "written"):
+    for part in ("openrouter", "ready", "written", "Speed", "First token"):
         assert part in known
     more = world_page.get_by_text("more could be set up")
     more.click()
