@@ -62,7 +62,7 @@ async def answer_chat(edge: Edge, request: Request) -> Response:
     headers = choices.headers()
     if asked.stream:
         awaited = partial(edge.services.local.awaited, wanted.model)
-        return sse.response(stream_chat(choices, shape), headers, awaited)
+        return sse.EventStream(stream_chat(choices, shape), headers, awaited)
     return JSONResponse(await whole_chat(choices, shape), headers=headers)
 
 

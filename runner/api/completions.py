@@ -57,7 +57,7 @@ async def answer_completion(edge: Edge, request: Request) -> Response:
     )
     if asked.stream:
         awaited = partial(edge.services.local.awaited, shape.model)
-        return sse.response(stream_completion(choices, shape), choices.headers(), awaited)
+        return sse.EventStream(stream_completion(choices, shape), choices.headers(), awaited)
     headers = choices.headers()
     return JSONResponse(await whole_completion(choices, shape), headers=headers)
 

@@ -63,7 +63,7 @@ def pull_router(
             raise InvalidRequestError("model: name the model to pull", param="model")
         events = make_puller().pull(body.model, choose=choose, trust_hub=body.trust_hub)
         if body.stream:
-            return sse.response(_frames(events, on_pulled), {})
+            return sse.EventStream(_frames(events, on_pulled), {})
         last: JsonObject = {}
         async for event in in_thread(events):
             if isinstance(event, Pulled):

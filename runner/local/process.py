@@ -22,7 +22,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from runner.engine.messages import (
     Cancel,
@@ -91,22 +91,21 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-class EngineProcess:
+class EngineProcess(asyncio.Protocol):
     """A child that is loading, serving or gone. Made by `start`."""
 
     def __init__(
         self,
         process: asyncio.subprocess.Process,
-        connection: socket.socket,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._process = process
-        self._connection = connection
         self._ids = itertools.count(1)
         self._streams: dict[int, asyncio.Queue[Word | None]] = {}
         self._loaded: asyncio.Future[Loaded] = asyncio.get_running_loop().create_future()
         self._stderr_tail: deque[str] = deque(maxlen=20)
-        self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
+        self._transport: asyncio.Transport | None = None
+        self._splitter = FrameSplitter()
         self.state: State = "starting"
         self.status: Status | None = None
         self.load_share = 0.0
@@ -116,11 +115,9 @@ class EngineProcess:
         self._heard_s = self._progress_s = clock()
         self._clock = clock
         self.on_death: Callable[[], None] | None = None
-        self._tasks = [
-            asyncio.create_task(self._read()),
-            asyncio.create_task(self._write()),
-            asyncio.create_task(self._read_stderr()),
-        ]
+        self._listening = asyncio.create_task(self._read_stderr())
+        self._burying: asyncio.Task[None] | None = None
+        self._is_gone = asyncio.Event()
 
     @classmethod
     async def start(cls, order: Load, clock: Callable[[], float] = time.monotonic) -> EngineProcess:
@@ -145,7 +142,8 @@ class EngineProcess:
             raise EngineLoadError(f"the engine process cannot be started: {error}") from error
         finally:
             theirs.close()
-        engine = cls(process, ours, clock)
+        engine = cls(process, clock)
+        await asyncio.get_running_loop().create_connection(lambda: engine, sock=ours)
         engine._send(order)
         return engine
 
@@ -270,7 +268,7 @@ class EngineProcess:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), STOP_GRACE_S)
                 break
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._is_gone.wait()
 
     def kill(self, signum: int = signal.SIGKILL) -> None:
         """Send the child a signal; nothing happens if it is gone."""
@@ -279,24 +277,24 @@ class EngineProcess:
             self._process.send_signal(signum)
 
     def _send(self, message: FromParent) -> None:
-        if self.state != "dead":
-            self._outbox.put_nowait(encode(message))
+        if self.state != "dead" and self._transport is not None:
+            self._transport.write(encode(message))
 
-    async def _write(self) -> None:
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):
-            while True:
-                await loop.sock_sendall(self._connection, await self._outbox.get())
+    # -- the socket, as asyncio calls a protocol ----------------------------------------------
 
-    async def _read(self) -> None:
-        loop = asyncio.get_running_loop()
-        splitter = FrameSplitter()
-        with contextlib.suppress(OSError):
-            while data := await loop.sock_recv(self._connection, 1 << 18):
-                self._heard_s = self._clock()
-                for body in splitter.feed(data):
-                    self._receive(decode_from_child(body))
-        await self._bury()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is ours."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand out what the child says; straight from the event loop, for it is said often."""
+        self._heard_s = self._clock()
+        for body in self._splitter.feed(data):
+            self._receive(decode_from_child(body))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The child closed its end."""
+        self._burying = asyncio.get_running_loop().create_task(self._bury())
 
     async def _read_stderr(self) -> None:
         assert self._process.stderr is not None
@@ -334,18 +332,18 @@ class EngineProcess:
     async def _bury(self) -> None:
         """The child closed its end: wait for the exit, and tell everyone who waits."""
         code = await self._process.wait()
-        await asyncio.wait_for(asyncio.gather(self._tasks[2], return_exceptions=True), 1.0)
+        await asyncio.wait({self._listening}, timeout=1.0)
+        self._listening.cancel()
         was_asked = self.state == "stopping"
         self.state = "dead"
         if self.failure is None:
             self.failure = "the engine was stopped" if was_asked else self._last_words(code)
-        self._tasks[1].cancel()
-        self._connection.close()
         if not self._loaded.done():
             self._loaded.set_exception(EngineLoadError(self.failure))
             self._loaded.exception()
         for stream in self._streams.values():
             stream.put_nowait(None)
+        self._is_gone.set()
         if self.on_death is not None:
             self.on_death()
 
