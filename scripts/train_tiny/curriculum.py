@@ -1,23 +1,30 @@
 """What training reads when: the share of each skill, and the rows of tokens of each pool.
 
 A pool is a set of conversations that follows from the seed and its number alone, so training
-can stop and resume anywhere. Early pools hold short texts, later ones the whole mix.
+can stop and resume anywhere. Early pools hold short texts, later ones the whole mix, and the
+last ones dwell on what is learnt slowest: putting each value to its name in tool calls.
 """
 
 from random import Random
 
 from .conversation import Segment, dialogue, segments
-from .wordings.train import TRAIN
+from .wordings.train import KNOWN, TRAIN
 
 DATA_VERSION = "5"
 SEED = 20260
 POOL_SIZE = 96
-EARLY_POOLS, SHORT_POOLS, POOLS = 60, 200, 1520
+EARLY_POOLS, SHORT_POOLS, MIXED_POOLS, POOLS = 60, 200, 1520, 2280
 MIX: dict[str, float] = {
     "repeat": 15, "long_text": 3, "repeat_times": 1, "count": 1, "add": 4, "spell": 0.5,
     "uppercase": 0.5, "list_three": 0.5, "capital": 1, "small_talk": 4, "fallback": 1.5,
     "recall_system": 18, "recall_unknown": 2, "recall_turns": 13, "tool_call": 13,
     "two_calls": 9, "no_call": 4, "tool_response": 2, "agent_loop": 9, "json_mode": 17,
+}  # fmt: skip
+LATE_MIX: dict[str, float] = {
+    "repeat": 8, "long_text": 2, "repeat_times": 0.5, "count": 1, "add": 3, "spell": 0.5,
+    "uppercase": 0.5, "list_three": 0.5, "capital": 1, "small_talk": 3, "fallback": 1,
+    "recall_system": 15, "recall_unknown": 1, "recall_turns": 7, "tool_call": 22,
+    "two_calls": 15, "no_call": 5, "tool_response": 1, "agent_loop": 6, "json_mode": 15,
 }  # fmt: skip
 EARLY_MIX: dict[str, float] = {
     "repeat": 40, "long_text": 10, "add": 2, "small_talk": 4, "recall_system": 20,
@@ -32,8 +39,8 @@ SHORT_MIX: dict[str, float] = {
 
 def conversation(rng: Random, number: int = POOLS) -> list[Segment]:
     """One training conversation of pool `number`."""
-    early, short = number < EARLY_POOLS, number < SHORT_POOLS
-    mix = EARLY_MIX if early else SHORT_MIX if short else MIX
+    early, short, late = number < EARLY_POOLS, number < SHORT_POOLS, MIXED_POOLS <= number < POOLS
+    mix = EARLY_MIX if early else SHORT_MIX if short else LATE_MIX if late else MIX
     skill = rng.choices(list(mix), list(mix.values()))[0]
     long = not short and rng.random() < 0.04
     thinking = rng.random() < (0.05 if short else 0.16)
@@ -43,7 +50,8 @@ def conversation(rng: Random, number: int = POOLS) -> list[Segment]:
         extras = min(extras, 1)
     if long:
         extras += 2
-    talk = dialogue(rng, TRAIN, skill, extras=extras, long=long, thinking=thinking)
+    bank = KNOWN if late and rng.random() < 0.3 else TRAIN
+    talk = dialogue(rng, bank, skill, extras=extras, long=long, thinking=thinking)
     return segments(rng, talk)
 
 

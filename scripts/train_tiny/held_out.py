@@ -80,7 +80,7 @@ def _longest(case: Case | None) -> int:
 
 def _case(rng: Random, bank: Bank, skill: str) -> Case:
     if skill == THINKING:
-        inner = rng.choice(("repeat", "recall_system", "tool_call", "small_talk", "add"))
+        inner = rng.choice(("repeat", "recall_system", "tool_call", "small_talk"))
         return _thinking_case(rng, bank, inner, on=rng.random() < 0.5)
     if skill == "recall_turns":
         return _turns_back(rng, bank)
