@@ -24,6 +24,7 @@ class Machine:
         self.root = root
         self.num_measured = 0
         self.bandwidth = 40e9
+        self.kernels: dict[str, float] = {}
         self.load = 0.0
         self.devices: tuple[Gpu, ...] = ()
         self.cards: tuple[Gpu, ...] = ()
@@ -54,6 +55,7 @@ class Machine:
             engine_devices=devices,
             disk_free=lambda folder: 100 * GIB,
             bandwidth=measure,
+            kernels=lambda num_threads: self.kernels,
             load=lambda: self.load,
         )
         return detect(state_dir or self.root / "state", readers)
@@ -140,6 +142,24 @@ def test_what_was_measured_beside_other_work_is_measured_again_when_idle(machine
     assert machine.detect().memory_bandwidth_bytes_per_s == 40e9
     machine.bandwidth = 1.0
     assert machine.detect().memory_bandwidth_bytes_per_s == 40e9
+
+
+def test_the_engines_kernels_are_measured_once_by_whoever_can(machine: Machine) -> None:
+    assert machine.detect().core_bytes_per_s == {}
+    machine.kernels = {"Q8_0": 20e9}
+    assert machine.detect().core_bytes_per_s == {"Q8_0": 20e9}
+    machine.kernels = {}
+    assert machine.detect().core_bytes_per_s == {"Q8_0": 20e9}
+    machine.kernels = {"Q8_0": 1.0}
+    assert machine.detect().core_bytes_per_s == {"Q8_0": 20e9}
+    assert machine.num_measured == 1
+
+
+def test_kernels_measured_beside_other_work_are_measured_again_when_idle(machine: Machine) -> None:
+    machine.load, machine.kernels = 8.0, {"Q8_0": 5e9}
+    assert machine.detect().core_bytes_per_s == {"Q8_0": 5e9}
+    machine.load, machine.kernels = 0.1, {"Q8_0": 20e9}
+    assert machine.detect().core_bytes_per_s == {"Q8_0": 20e9}
 
 
 @pytest.mark.parametrize("kept", ["", "[]", "{", '{"num_threads": 8}', '{"num_threads": 2}'])

@@ -13,14 +13,26 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from statistics import median
 
 from bench.client import Client, Reply
 from bench.measure import steady_tok_s
-from bench.server import MODEL, ROOT, TWIN, WAITING_VARIABLES, Running, running, stop
+from bench.server import (
+    MODEL,
+    ROOT,
+    TWIN,
+    WAITING_VARIABLES,
+    Contender,
+    Running,
+    running,
+    stop,
+)
 
 from .task import Figures, Task, ask
 
 CONTEXT = 1024
+NUM_TURNS = 3
+TURNS_FILE = "turns.lock"  # of `runner.local.planning`, in the state folder
 SPIN = "while True: pass"
 
 
@@ -43,18 +55,47 @@ async def run_beside_llama(task: Task) -> Figures:
 
 
 async def run_pair(task: Task) -> Figures:
-    """One of two loaded models alone, then both at once; the reference needs two servers."""
+    """One of two loaded models alone, then both at once; the reference needs two servers.
+
+    Alone and together take turns, so that a machine that drifts drifts for both.
+    """
+    figures: dict[str, list[float]] = {"pair_alone_tok_s": [], "pair_both_tok_s": []}
+    walls_s: list[float] = []
     async with contextlib.AsyncExitStack() as stack:
         clients = await _two_models(stack, task)
-        alone = await _ask(clients[0], task, "alone")
-        begun_s = time.monotonic()
-        both = await asyncio.gather(*(_ask(one, task, "both") for one in clients))
-        wall_s = time.monotonic() - begun_s
-    return {
-        "pair_alone_tok_s": alone.decode_tok_s,
-        "pair_both_tok_s": steady_tok_s(both),
-        "pair_wall_s": wall_s,
-    }
+        for turn in range(NUM_TURNS):
+            alone = await _ask(clients[0], task, f"alone {turn}")
+            figures["pair_alone_tok_s"].append(alone.decode_tok_s)
+            begun_s = time.monotonic()
+            both = await asyncio.gather(*(_ask(one, task, f"both {turn}") for one in clients))
+            walls_s.append(time.monotonic() - begun_s)
+            figures["pair_both_tok_s"].append(steady_tok_s(both))
+    found = {name: median(values) for name, values in figures.items()}
+    found["pair_wall_s"] = median(walls_s)
+    return found | (await _cost_of_turns(task) if task.contender.kind == "ours" else {})
+
+
+async def _cost_of_turns(task: Task) -> Figures:
+    """One model that takes turns with nobody, beside the same engine without turn-taking.
+
+    Both are loaded at once and asked one after the other, each first as often as second.
+    """
+    setting = task.setting(CONTEXT, 1)
+    free = replace(task.contender, folder=task.contender.folder / "free")
+    _forbid_turns(free)
+    speeds: dict[str, list[float]] = {"turn_alone_tok_s": [], "turn_free_tok_s": []}
+    async with running(task.contender, setting) as own, running(free, setting) as other:
+        order = list(zip(speeds, (own.client, other.client), strict=True))
+        for turn in range(2 * NUM_TURNS):
+            for name, client in order if turn % 2 else reversed(order):
+                reply = await _ask(client, task, f"{name} {turn}")
+                speeds[name].append(reply.decode_tok_s)
+    return {name: median(values) for name, values in speeds.items()}
+
+
+def _forbid_turns(contender: Contender) -> None:
+    """A folder where the lock file should be: an engine that cannot open it takes no turns."""
+    (contender.folder / TURNS_FILE).mkdir(parents=True, exist_ok=True)
 
 
 async def _two_models(stack: contextlib.AsyncExitStack, task: Task) -> list[Client]:

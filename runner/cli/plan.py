@@ -54,7 +54,8 @@ def command(
         "engine.kv_type": kv_type,
     }
     settings = load(flags, config_file=config).settings
-    hardware = detect(settings.state_dir, Readers(engine_devices=_engine_devices))
+    readers = Readers(engine_devices=_engine_devices, kernels=_engine_kernels)
+    hardware = detect(settings.state_dir, readers)
     verdicts = list(_judge(models or [], settings, hardware))
     if json_:
         typer.echo(json.dumps([_as_json(verdict) for verdict in verdicts], default=str))
@@ -152,6 +153,13 @@ def _engine_devices() -> tuple[Any, ...]:
         for device in devices
         if device.kind in ("gpu", "igpu")
     )
+
+
+def _engine_kernels(num_threads: int) -> dict[str, float]:
+    """How fast llama.cpp's own kernels are here; asked once for a machine."""
+    from runner.engine.kernel import measure_kernels
+
+    return measure_kernels(num_threads)
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:

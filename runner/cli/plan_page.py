@@ -111,11 +111,12 @@ def detail(verdict: Verdict, hardware: Hardware) -> Iterator[str]:
 def _bars(plan: LoadPlan) -> Iterator[str]:
     """What goes where, drawn to scale."""
     sums = plan.footprint
-    buffers = sums.compute_bytes + sums.output_bytes
+    buffers = sums.compute_bytes + sums.output_bytes + sums.embedding_bytes
     ram = (plan.weights_ram_bytes, sums.kv_bytes, buffers, sums.process_bytes)
     yield _bar("memory", ram, plan.available_ram_bytes)
     if plan.gpu_layers:
-        gpu = (sums.gpu_weights_bytes, sums.gpu_kv_bytes, sums.gpu_compute_bytes, 0)
+        gpu_buffers = sums.gpu_compute_bytes + sums.gpu_embedding_bytes
+        gpu = (sums.gpu_weights_bytes, sums.gpu_kv_bytes, gpu_buffers, 0)
         yield _bar("GPU", gpu, plan.available_gpu_bytes)
     yield " " * 9 + "  ".join(f"{mark} {name}" for mark, name in PARTS)
 
@@ -137,6 +138,7 @@ def _sums(plan: LoadPlan) -> Iterator[str]:
         (f"KV cache, {plan.num_cells} cells", sums.kv_bytes, sums.gpu_kv_bytes),
         ("compute buffers", sums.compute_bytes, sums.gpu_compute_bytes),
         ("output buffers", sums.output_bytes, 0),
+        ("embeddings, if asked", sums.embedding_bytes, sums.gpu_embedding_bytes),
         ("process, vocabulary", sums.process_bytes, 0),
         ("needed", plan.needed_ram_bytes, plan.total_gpu_bytes),
     )

@@ -10,9 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 BUFFER_BYTES = 128 * 2**20
 MAX_PASSES = 8
@@ -27,6 +29,8 @@ def measure_bandwidth(
     thread_clock: Callable[[], float] = time.thread_time,
 ) -> float:
     """Bytes read per second by `num_threads` threads together."""
+    import numpy as np  # a tenth of a second that most starts can do without
+
     begun = clock()
     num_items = max(1, buffer_bytes // 8 // num_threads)
     parts = [np.ones(num_items, dtype=np.int64) for _ in range(num_threads)]

@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,14 @@ def _no_devices() -> tuple[Gpu, ...]:
     return ()
 
 
+def _no_kernels(_num_threads: int) -> dict[str, float]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Readers:
     """The ways of looking. `engine_devices` asks llama.cpp itself; it is asked only when its build
-    has a GPU backend that no other reader knows."""
+    has a GPU backend that no other reader knows. `kernels` measures the engine's own."""
 
     root: Path = Path("/")
     host_memory: Callable[[], HostMemory] = _read_host_memory
@@ -70,6 +74,7 @@ class Readers:
     engine_devices: Callable[[], tuple[Gpu, ...]] = _no_devices
     disk_free: Callable[[Path], int] = _read_disk_free
     bandwidth: Callable[[int], float] = measure_bandwidth
+    kernels: Callable[[int], dict[str, float]] = _no_kernels
     load: Callable[[], float] = _read_load
 
 
@@ -83,6 +88,7 @@ def detect(state_dir: Path, readers: Readers | None = None) -> Hardware:
     if limit is not None:
         total, available = min(total, limit.limit_bytes), min(available, limit.available_bytes)
     gpus, idle = _find_gpus(readers)
+    speeds = _speeds(state_dir, physical, readers)
     return Hardware(
         physical_cores=physical,
         logical_cores=usable,
@@ -90,9 +96,10 @@ def detect(state_dir: Path, readers: Readers | None = None) -> Hardware:
         memory_total_bytes=total,
         memory_available_bytes=available,
         disk_free_bytes=_disk_free(readers, state_dir),
-        memory_bandwidth_bytes_per_s=_bandwidth(state_dir, physical, readers),
+        memory_bandwidth_bytes_per_s=speeds.memory_bandwidth_bytes_per_s,
         gpus=gpus,
         idle_gpus=idle,
+        core_bytes_per_s=speeds.core_bytes_per_s,
         is_memory_limited=limit is not None and limit.limit_bytes < host.total_bytes,
     )
 
@@ -122,29 +129,57 @@ def _disk_free(readers: Readers, folder: Path) -> int:
     return 0
 
 
-def _bandwidth(state_dir: Path, num_threads: int, readers: Readers) -> float:
+@dataclass(frozen=True, slots=True)
+class _Speeds:
+    """What took measuring."""
+
+    num_threads: int
+    memory_bandwidth_bytes_per_s: float
+    core_bytes_per_s: dict[str, float]
+    was_busy: bool
+
+
+def _speeds(state_dir: Path, num_threads: int, readers: Readers) -> _Speeds:
     """As remembered for this many cores, else measured and remembered.
 
     What was measured beside other work is not sure: it is measured again once the machine is idle.
     """
     path = state_dir / MEMORY_FILE
-    kept = _read_kept(path)
-    value, is_busy = kept.get("memory_bandwidth_bytes_per_s"), readers.load() > num_threads / 2
-    known = float(value) if isinstance(value, (int, float)) and value > 0 else 0.0
-    if kept.get("num_threads") != num_threads:
-        known = 0.0
-    if known and (is_busy or not kept.get("was_busy")):
+    known = _read_speeds(path, num_threads)
+    is_busy = readers.load() > num_threads / 2
+    is_sure = known.memory_bandwidth_bytes_per_s > 0 and (is_busy or not known.was_busy)
+    cores = known.core_bytes_per_s if is_sure else {}
+    cores = cores or readers.kernels(num_threads) or known.core_bytes_per_s
+    if is_sure and cores == known.core_bytes_per_s:
         return known
-    measured = readers.bandwidth(num_threads)
-    _keep(
-        path,
-        {
-            "num_threads": num_threads,
-            "memory_bandwidth_bytes_per_s": measured,
-            "was_busy": is_busy,
-        },
+    found = _Speeds(
+        num_threads,
+        known.memory_bandwidth_bytes_per_s if is_sure else readers.bandwidth(num_threads),
+        cores,
+        is_busy,
     )
-    return measured
+    _keep(path, asdict(found))
+    return found
+
+
+def _read_speeds(path: Path, num_threads: int) -> _Speeds:
+    """What is remembered; zeros for what is not, or was measured with other threads."""
+    kept = _read_kept(path)
+    if kept.get("num_threads") != num_threads:
+        kept = {}
+    cores = kept.get("core_bytes_per_s")
+    return _Speeds(
+        num_threads,
+        _positive(kept.get("memory_bandwidth_bytes_per_s")),
+        {name: _positive(rate) for name, rate in cores.items() if _positive(rate)}
+        if isinstance(cores, dict)
+        else {},
+        bool(kept.get("was_busy")),
+    )
+
+
+def _positive(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) and value > 0 else 0.0
 
 
 def _keep(path: Path, facts: dict[str, object]) -> None:

@@ -5,7 +5,8 @@ Owns two shapes, no looking.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Hardware:
     """What there is. Memory counts what a new process could really get, container limits included.
 
     `idle_gpus` names graphics cards that are here but that this build of the engine cannot use.
+    `core_bytes_per_s` is how fast one core works through weights, by tensor type, as the engine's
+    own kernels were measured (`TYPE*`: rearranged ones); empty where nobody did.
     """
 
     physical_cores: int
@@ -40,4 +43,5 @@ class Hardware:
     memory_bandwidth_bytes_per_s: float
     gpus: tuple[Gpu, ...] = ()
     idle_gpus: tuple[str, ...] = ()
+    core_bytes_per_s: Mapping[str, float] = field(default_factory=dict)
     is_memory_limited: bool = False

@@ -23,6 +23,8 @@ HEADER_COPIES = 7.5  # a vocabulary in memory, for each byte of it in the header
 GPU_PROCESS_BYTES = 300 * 2**20  # driver and kernels in the process; larger on some
 INPUT_BYTES_PER_TOKEN = 32
 ROTATION_BYTES = 2 * 64 * 2**10
+EMBEDDING_CELLS = 1024  # the window and the chunk of `runner.engine.embedding`
+EMBEDDING_CHUNK = 32
 SECOND_USE = "output (shared)"
 
 
@@ -43,7 +45,8 @@ class Loading:
 @dataclass(frozen=True, slots=True)
 class Footprint:
     """Bytes of every part. RAM first; `spare_bytes` of the mapped file are read only while loading
-    (the engine keeps a copy arranged for the processor), so the system may take them back."""
+    (the engine keeps a copy arranged for the processor), so the system may take them back.
+    `embedding_bytes` are taken from the first embedding on, by a second small context."""
 
     mapped_bytes: int
     repacked_bytes: int
@@ -54,40 +57,43 @@ class Footprint:
     process_bytes: int
     loading_bytes: int
     reserved_compute_bytes: int
+    embedding_bytes: int = 0
     gpu_weights_bytes: int = 0
     gpu_kv_bytes: int = 0
     gpu_compute_bytes: int = 0
+    gpu_embedding_bytes: int = 0
 
     @property
     def peak_ram_bytes(self) -> int:
-        """What the process has in memory at most: while loading, or when it is at full work."""
-        working = (
-            self.mapped_bytes
-            + self.repacked_bytes
-            + self.kv_bytes
-            + self.compute_bytes
-            + self.output_bytes
-            + self.process_bytes
-        )
-        return max(working, self.loading_bytes)
+        """What the process has in memory at most: while loading, or at full work of every kind."""
+        return max(self._generating_bytes + self.embedding_bytes, self.loading_bytes)
+
+    @property
+    def generating_peak_bytes(self) -> int:
+        """The same for an engine that is never asked for an embedding."""
+        return max(self._generating_bytes, self.loading_bytes)
 
     @property
     def needed_ram_bytes(self) -> int:
         """What has to be there for good work: everything but the spare half of the mapping."""
+        return self._generating_bytes + self.embedding_bytes - self.spare_bytes
+
+    @property
+    def gpu_bytes(self) -> int:
+        """All of it that lies on GPUs."""
+        cache = self.gpu_kv_bytes + self.gpu_embedding_bytes
+        return self.gpu_weights_bytes + cache + self.gpu_compute_bytes
+
+    @property
+    def _generating_bytes(self) -> int:
         return (
             self.mapped_bytes
-            - self.spare_bytes
             + self.repacked_bytes
             + self.kv_bytes
             + self.compute_bytes
             + self.output_bytes
             + self.process_bytes
         )
-
-    @property
-    def gpu_bytes(self) -> int:
-        """All of it that lies on GPUs."""
-        return self.gpu_weights_bytes + self.gpu_kv_bytes + self.gpu_compute_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,7 @@ def measure(shape: ModelShape, loading: Loading, placement: Placement) -> Footpr
     process = PROCESS_BYTES + round(HEADER_COPIES * shape.header_bytes)
     process += GPU_PROCESS_BYTES * uses_gpu
     reserved = reserved_compute_bytes(shape, loading)
+    embedding_ram, embedding_gpu = _embedding_bytes(shape, loading, placement.gpu_layers)
     return Footprint(
         mapped_bytes=placement.mapped_bytes,
         repacked_bytes=placement.repacked_bytes,
@@ -140,9 +147,11 @@ def measure(shape: ModelShape, loading: Loading, placement: Placement) -> Footpr
         process_bytes=process,
         loading_bytes=sum(shape.file_bytes) + placement.repacked_bytes + process,
         reserved_compute_bytes=reserved,
+        embedding_bytes=embedding_ram,
         gpu_weights_bytes=placement.gpu_bytes,
         gpu_kv_bytes=kv_gpu,
         gpu_compute_bytes=reserved * uses_gpu,
+        gpu_embedding_bytes=embedding_gpu,
     )
 
 
@@ -219,6 +228,17 @@ def _kv_bytes(shape: ModelShape, loading: Loading, gpu_layers: int) -> tuple[int
     bits = BITS[loading.kv_type.upper()]
     sizes = [int(width * bits / 8) * loading.num_cells for width in shape.kv_widths]
     return sum(sizes[:first_gpu_layer]), sum(sizes[first_gpu_layer:])
+
+
+def _embedding_bytes(shape: ModelShape, loading: Loading, gpu_layers: int) -> tuple[int, int]:
+    """The context for embeddings, in RAM and on GPUs: the cache of one window, and logits of one
+    chunk both where they are computed and where they are handed out."""
+    window = replace(loading, num_cells=min(loading.num_cells, EMBEDDING_CELLS), parallel=1)
+    kv_ram, kv_gpu = _kv_bytes(shape, window, gpu_layers)
+    chunk = min(window.num_cells, EMBEDDING_CHUNK)
+    row = 4 * (shape.vocab_size + 2 * shape.hidden_size)
+    computed = chunk * max(row, _layer_bytes_per_token(shape, window))
+    return kv_ram + chunk * row + computed, kv_gpu + computed * (gpu_layers > 0)
 
 
 def _is_on_gpu(weight: Weight, num_layers: int, gpu_layers: int) -> bool:

@@ -96,6 +96,11 @@ class LoadPlan:
         return self.footprint.process_bytes
 
     @property
+    def embedding_bytes(self) -> int:
+        """Room that is taken from the first embedding on, wherever it lies."""
+        return self.footprint.embedding_bytes + self.footprint.gpu_embedding_bytes
+
+    @property
     def needed_ram_bytes(self) -> int:
         """Main memory that has to be free for it; what the decision is made on."""
         return self.footprint.needed_ram_bytes

@@ -39,7 +39,7 @@ def describe_refusal(model: str, sums: Footprint, budget: Budget) -> DoesNotFitE
 
 def what_would_hold(sums: Footprint) -> str:
     """A machine without a GPU, and GPUs, that the same load would fit."""
-    whole = sums.needed_ram_bytes + sums.gpu_weights_bytes + sums.gpu_kv_bytes
+    whole = sums.needed_ram_bytes + sums.gpu_bytes - sums.gpu_compute_bytes
     free = max(whole / (1 - MARGIN_SHARE), whole + MARGIN_BYTES) + SYSTEM_BYTES
     memory = next((size for size in MEMORY_SIZES_GIB if size * GIB >= free), None)
     machine = f"a machine with {memory} GiB of memory" if memory else f"{_gib(free)} of memory"
@@ -64,7 +64,7 @@ def _usable(size_gib: int) -> int:
 
 def _parts(sums: Footprint) -> str:
     weights = sums.mapped_bytes - sums.spare_bytes + sums.repacked_bytes
-    rest = sums.compute_bytes + sums.output_bytes + sums.process_bytes
+    rest = sums.compute_bytes + sums.output_bytes + sums.embedding_bytes + sums.process_bytes
     return f"weights {_gib(weights)}, KV cache {_gib(sums.kv_bytes)}, buffers {_gib(rest)}"
 
 

@@ -6,6 +6,7 @@ recipe of the quantisation. Knows no machine.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -195,10 +196,7 @@ def _layer_shapes(numbers: Architecture) -> dict[str, tuple[int, ...]]:
 
 
 def _size_bytes(kind: str, shape: tuple[int, ...]) -> int:
-    num_weights = 1
-    for length in shape:
-        num_weights *= length
-    return int(num_weights * BITS[kind] / 8)
+    return int(math.prod(shape) * BITS[kind] / 8)
 
 
 def _is_tied(numbers: Architecture, num_parameters: int | None) -> bool:
@@ -206,8 +204,9 @@ def _is_tied(numbers: Architecture, num_parameters: int | None) -> bool:
     if num_parameters is None:
         return False
     vocabulary = numbers.hidden_size * numbers.vocab_size
-    rows = _synthesize(numbers, "F32", False)
-    return num_parameters < sum(row.size_bytes for row in rows) / 4 - vocabulary / 2
+    in_layer = sum(math.prod(shape) for shape in _layer_shapes(numbers).values())
+    untied = 2 * vocabulary + numbers.num_layers * in_layer + numbers.hidden_size
+    return num_parameters < untied - vocabulary / 2
 
 
 def _nearest_plain(numbers: Architecture, is_tied: bool, size_bytes: int) -> str:

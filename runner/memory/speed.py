@@ -2,14 +2,15 @@
 
 Owns the estimate. Decoding reads every active weight and the filled part of the cache once a
 token. Some types take the processor longer to unpack than memory takes to deliver, so each core
-has a pace per type. Checked by `bench/memory_plan.py`.
+has a pace per type: measured on this machine, else the usual one. Checked by
+`bench/memory_plan.py`.
 """
 
 from __future__ import annotations
 
 from runner.hardware import Hardware
 
-from .footprint import bytes_per_cell
+from .footprint import bytes_per_cell, is_repacked
 from .shape import ModelShape, Weight
 
 FILLED_CELLS = 512
@@ -30,7 +31,23 @@ CORE_BYTES_PER_S = {
     "Q3_K": 9e9,
     "Q2_K": 9e9,
 }
-"""What one core of a present-day processor unpacks and multiplies, by type."""
+"""What one core of a present-day processor unpacks and multiplies, by type, where none is measured.
+"""
+REACHED = {
+    "F32": 1.0,
+    "F16": 1.0,
+    "BF16": 1.0,
+    "Q8_0": 1.0,
+    "Q6_K": 1.0,
+    "Q5_K": 1.0,
+    "Q4_K": 1.0,
+    "Q4_0": 1.0,
+    "IQ4_NL": 1.0,
+    "Q3_K": 1.0,
+    "Q2_K": 1.0,
+}
+"""The share of a measured pace that decoding reaches, by type; calibrated on the last column of
+`bench/memory_plan.py --load --speed`."""
 DEFAULT_CORE_BYTES_PER_S = 10e9
 SLOW_CORE = 0.5  # without 256-bit vectors or the like
 WIDE_SETS = frozenset({"avx2", "dotprod", "matmul_int8", "sve"})
@@ -59,13 +76,23 @@ def _cpu_seconds(shape: ModelShape, hardware: Hardware, threads: int) -> float:
     bandwidth = hardware.memory_bandwidth_bytes_per_s
     bandwidth *= min(1.0, threads / max(1, hardware.physical_cores))
     cores = min(threads, hardware.physical_cores)
-    pace = 1.0 if hardware.instruction_sets & WIDE_SETS else SLOW_CORE
     seconds = 0.0
     for weight in _read_weights(shape):
-        core_rate = CORE_BYTES_PER_S.get(weight.type, DEFAULT_CORE_BYTES_PER_S) * pace
-        rate = min(bandwidth, cores * core_rate)
+        rate = min(bandwidth, cores * _core_rate(weight, hardware))
         seconds += weight.size_bytes * _active_share(shape, weight) / rate
     return seconds
+
+
+def _core_rate(weight: Weight, hardware: Hardware) -> float:
+    """Bytes a second of one core while all of them work through weights of that type."""
+    measured = hardware.core_bytes_per_s
+    rearranged = f"{weight.type}*"
+    if rearranged in measured and is_repacked(weight, hardware.instruction_sets):
+        return measured[rearranged] * REACHED.get(weight.type, 1.0)
+    if weight.type in measured:
+        return measured[weight.type] * REACHED.get(weight.type, 1.0)
+    pace = 1.0 if hardware.instruction_sets & WIDE_SETS else SLOW_CORE
+    return CORE_BYTES_PER_S.get(weight.type, DEFAULT_CORE_BYTES_PER_S) * pace
 
 
 def _active_bytes(shape: ModelShape) -> float:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -37,9 +40,26 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "runner-home"
     home.mkdir()
     cores = psutil.cpu_count(logical=False) or 1
-    kept = {"num_threads": cores, "memory_bandwidth_bytes_per_s": 40e9, "was_busy": False}
+    kept = {
+        "num_threads": cores,
+        "memory_bandwidth_bytes_per_s": 40e9,
+        "core_bytes_per_s": {"Q8_0": 20e9},
+        "was_busy": False,
+    }
     (home / "hardware.json").write_text(json.dumps(kept))
     monkeypatch.setenv("RUNNER_HOME", str(home))
+
+
+def test_a_cold_start_is_light_and_imports_nothing_that_computes() -> None:
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-X", "importtime", "-m", "runner", "plan"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    total = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = total.ru_utime + total.ru_stime - spent.ru_utime - spent.ru_stime
+    imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
+    assert "hermes-4-405b" in answer.stdout
+    assert not imported & {"numpy", "llama_cpp", "huggingface_hub", "fastapi", "jinja2"}
+    assert seconds < 2  # half a second of an idle processor; other tests share it
 
 
 def test_the_whole_family_is_one_table_in_under_a_second() -> None:
