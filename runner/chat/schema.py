@@ -15,12 +15,16 @@ from typing import Any
 from runner.errors import InvalidRequestError
 from runner.types import JsonObject
 
+from .schema_crowd import count_expressions
+
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 64
 MAX_ENUM = 500
 MAX_PROPERTIES = 200
 MAX_BOUND = 100_000  # bounds on lengths are cheap to enforce; those inside a pattern are not
 MAX_PATTERN_REPEAT = 1000
+MAX_PATTERNS_AT_ONCE = 10  # on one string
+MAX_PATTERN_PROPERTIES = 50  # each is compared with every other
 
 UNSUPPORTED = frozenset(
     {
@@ -59,6 +63,19 @@ UNSUPPORTED_FORMATS = frozenset(
         "regex",
     }
 )
+FOURTH = "(?:0[48]|[2468][048]|[13579][26])"  # of a hundred, those that four divides
+YEAR = "(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
+DATE = (
+    f"(?:{YEAR}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|"
+    "(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|"
+    f"(?:[0-9]{{2}}{FOURTH}|{FOURTH}00)-02-29)"
+)
+HOUR = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+TIME = rf"{HOUR}:[0-5][0-9](?:\.[0-9]{{1,9}})?(?:Z|[+-]{HOUR})"
+# RFC 3339 without what only some readers take: leap seconds (which the grammar library allows in
+# any minute, as it does February 29 in any year), the year 0, small letters, endless fractions.
+FORMAT_PATTERNS = {"date": f"^{DATE}$", "time": f"^{TIME}$", "date-time": f"^{DATE}T{TIME}$"}
+FIXED = frozenset({"const", "enum"})
 SCHEMA_KEYWORDS = frozenset({"items", "additionalProperties", "additionalItems"})
 ITEM_KEYWORDS = frozenset({"items", "prefixItems"})
 DEFINITIONS = frozenset({"$defs", "definitions"})
@@ -88,6 +105,11 @@ def prepare_schema(schema: JsonObject, *, param: str, root: str = "#") -> JsonOb
             cannot be enforced; the message names the keyword.
     """
     _check_size(schema, param)
+    if count_expressions(schema, MAX_PATTERNS_AT_ONCE) > MAX_PATTERNS_AT_ONCE:
+        message = (
+            f"{param}: at most {MAX_PATTERNS_AT_ONCE} patterns and formats may bear on a value"
+        )
+        raise InvalidRequestError(f"{message}; combine fewer", param=param)
     return _Preparation(param, root, closes_definitions=not _is_combined(schema)).prepare(schema)
 
 
@@ -102,6 +124,7 @@ class _Preparation:
         self._param = param
         self._root = root
         self._closes_definitions = closes_definitions
+        self._num_pattern_properties = 0
 
     def prepare(self, schema: JsonObject, *, may_close: bool = True) -> JsonObject:
         """The schema rewritten."""
@@ -114,7 +137,7 @@ class _Preparation:
                     prepared[keyword] = self._prepare_value(keyword, value, inner)
         if may_close and _is_closable(schema):
             prepared["additionalProperties"] = False
-        return prepared
+        return _narrow_format(prepared)
 
     def _prepare_value(self, keyword: str, value: Any, inner: bool) -> Any:
         if keyword == "$ref":
@@ -136,13 +159,12 @@ class _Preparation:
             self._refuse(f"the JSON Schema keyword {keyword!r} cannot be enforced; leave it out")
         if keyword == "$ref" and not (isinstance(value, str) and re.match(r"#(/|$)", value)):
             self._refuse("'$ref' may only point into the schema itself, as '#/…'")
-        if keyword == "format" and value in UNSUPPORTED_FORMATS:
+        if keyword == "format" and isinstance(value, str) and value in UNSUPPORTED_FORMATS:
             self._refuse(f"the 'format' {value!r} cannot be enforced; leave it out or use pattern")
         if keyword == "pattern":
             self._check_pattern(value)
         if keyword == "patternProperties" and isinstance(value, dict):
-            for pattern in value:
-                self._check_pattern(pattern)
+            self._check_pattern_properties(value)
         self._check_amount(keyword, value)
 
     def _check_pattern(self, pattern: Any) -> None:
@@ -154,6 +176,13 @@ class _Preparation:
         if any(len(count) > 9 or int(count) > MAX_PATTERN_REPEAT for count in counts):
             self._refuse(f"'pattern' may repeat at most {MAX_PATTERN_REPEAT} times")
 
+    def _check_pattern_properties(self, value: JsonObject) -> None:
+        self._num_pattern_properties += len(value)
+        if self._num_pattern_properties > MAX_PATTERN_PROPERTIES:
+            self._refuse(f"'patternProperties' may name {MAX_PATTERN_PROPERTIES} patterns in all")
+        for pattern in value:
+            self._check_pattern(pattern)
+
     def _check_amount(self, keyword: str, value: Any) -> None:
         if keyword == "enum" and (not isinstance(value, list) or not 0 < len(value) <= MAX_ENUM):
             self._refuse(f"'enum' must be a list of 1 to {MAX_ENUM} values")
@@ -164,6 +193,15 @@ class _Preparation:
 
     def _refuse(self, message: str) -> None:
         raise InvalidRequestError(f"{self._param}: {message}", param=self._param)
+
+
+def _narrow_format(prepared: JsonObject) -> JsonObject:
+    """Dates and times as a pattern of our own, unless the values are listed anyway."""
+    pattern, parts = FORMAT_PATTERNS.get(prepared.get("format", "")), prepared.get("allOf", [])
+    if pattern is None or FIXED & prepared.keys() or not isinstance(parts, list):
+        return prepared
+    others = {keyword: value for keyword, value in prepared.items() if keyword != "format"}
+    return {**others, "allOf": [*parts, {"pattern": pattern}]}
 
 
 def _is_combining(schema: JsonObject) -> bool:
@@ -187,7 +225,7 @@ def _is_combined(schema: JsonObject) -> bool:
 def _is_idle(keyword: str, value: Any) -> bool:
     """Keywords that say nothing: a format nobody defined is a remark only."""
     if keyword == "format":
-        return value not in SUPPORTED_FORMATS
+        return not isinstance(value, str) or value not in SUPPORTED_FORMATS
     return keyword == "uniqueItems"
 
 

@@ -5,15 +5,46 @@ All of them are bounded, so that a writer who knows nothing comes to an end.
 
 from __future__ import annotations
 
+import datetime
+import re
 from collections.abc import Callable
 from random import Random
 from typing import Any
+
+import jsonschema
 
 Schema = dict[str, Any]
 NAMES = ("id", "name", "größe", "城市", "a b", "x-y", "$price", "naïve", "items", "type", "🚀")
 PATTERNS = (r"^[a-f]{2,4}-\d{1,3}$", r"^(left|right|up)$", r"^[A-Z]{3}$", r"^\+?\d{3,6}$")
 FORMATS = ("date", "time", "date-time", "uuid", "ipv4")
 VALUES: tuple[Any, ...] = (1, -7, 2.5, "ü", "北京", "", None, True, [1, "b"], {"k": [None]})
+
+
+CLOCK = re.compile(r"\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _is_time(value: object) -> bool:
+    if not isinstance(value, str):
+        return True
+    return bool(CLOCK.fullmatch(value) and datetime.time.fromisoformat(value))
+
+
+def _is_moment(value: object) -> bool:
+    if not isinstance(value, str):
+        return True
+    is_shaped = value[10:11] == "T" and CLOCK.fullmatch(value[11:]) is not None
+    return bool(is_shaped and datetime.datetime.fromisoformat(value))
+
+
+def strict_formats() -> jsonschema.FormatChecker:
+    """Formats as strict readers take them: RFC 3339 in capitals, and only what a calendar has.
+
+    The library's own checker knows `time` as draft 3 did, without an offset, and not `date-time`.
+    """
+    checker = jsonschema.FormatChecker()
+    checker.checks("time", raises=ValueError)(_is_time)
+    checker.checks("date-time", raises=ValueError)(_is_moment)
+    return checker
 
 
 def _string(rng: Random, _depth: int) -> Schema:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import time
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -14,7 +17,8 @@ from runner.chat.schema import MAX_BOUND, prepare_schema
 from runner.errors import InvalidRequestError
 from runner.types import Constraint
 
-from .grammars import write_at_random
+from .grammars import matcher, write_at_random
+from .schemas import strict_formats
 
 NODE = {
     "type": "object",
@@ -71,13 +75,100 @@ USABLE: list[dict[str, Any]] = [
 def test_random_weights_satisfy_every_usable_schema(schema: dict[str, Any]) -> None:
     prepared = prepare_schema(schema, param="p")
     constraint = Constraint("json_schema", json.dumps({**prepared, "x-guidance": JSON_STYLE}))
-    num_done = 0
+    num_done, formats = 0, strict_formats()
     for seed in range(4):
         text = write_at_random(constraint, Random(seed), max_bytes=600)
         if text is not None:
             num_done += 1
-            jsonschema.validate(json.loads(text), schema, format_checker=jsonschema.FormatChecker())
+            jsonschema.validate(json.loads(text), schema, format_checker=formats)
     assert num_done
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {},
+        {"pattern": "[02468]"},
+        {"minLength": 4, "maxLength": 40},
+        {"allOf": [{"pattern": "1"}]},
+        {"anyOf": [{"pattern": "2"}, {"maxLength": 22}]},
+        {"$ref": "#/$defs/A", "$defs": {"A": {"pattern": "0"}}},
+        {"type": ["string", "null"]},
+    ],
+    ids=json.dumps,
+)
+@pytest.mark.parametrize("kind", ["date", "time", "date-time", "uuid", "ipv4", "ipv6"])
+def test_random_weights_write_formats_that_a_strict_reader_takes(
+    kind: str, beside: dict[str, Any]
+) -> None:
+    schema = {"type": "string", **beside, "format": kind}
+    prepared = prepare_schema(schema, param="p")
+    constraint = Constraint("json_schema", json.dumps({**prepared, "x-guidance": JSON_STYLE}))
+    num_done, formats = 0, strict_formats()
+    for seed in range(40):
+        text = write_at_random(constraint, Random(seed), max_bytes=200)
+        if text is not None:
+            num_done += 1
+            jsonschema.validate(json.loads(text), schema, format_checker=formats)
+    assert num_done > 20
+
+
+def obeying(kind: str) -> Callable[[str], bool]:
+    """Whether a text could be written where a string of this format is asked for."""
+    prepared = prepare_schema({"type": "string", "format": kind}, param="p")
+    fresh = matcher("json_schema", json.dumps(prepared))
+
+    def can_be_written(text: str) -> bool:
+        tokens = list(json.dumps(text).encode())
+        tried = fresh.deep_copy()
+        return tried.try_consume_tokens(tokens) == len(tokens) and tried.is_accepting()
+
+    return can_be_written
+
+
+def test_the_dates_that_can_be_written_are_those_of_the_calendar() -> None:
+    can_be_written = obeying("date")
+    for year in (0, 1, 4, 10, 100, 400, 999, 1000, 1900, 1996, 2000, 2023, 2024, 2100, 9999):
+        for month in range(14):
+            for day in (0, 1, 9, 10, 28, 29, 30, 31, 32):
+                text = f"{year:04}-{month:02}-{day:02}"
+                try:
+                    is_date = bool(datetime.date.fromisoformat(text))
+                except ValueError:
+                    is_date = False
+                assert can_be_written(text) == is_date, text
+
+
+@pytest.mark.parametrize(
+    ("text", "is_time"),
+    [
+        ("00:00:00Z", True),
+        ("23:59:59.123456789+23:59", True),
+        ("09:30:00-05:00", True),
+        ("23:59:60Z", False),
+        ("23:09:60-14:17", False),
+        ("24:00:00Z", False),
+        ("12:60:00Z", False),
+        ("12:00:00", False),
+        ("12:00:00z", False),
+        ("12:00:00+24:00", False),
+        ("12:00:00+05", False),
+    ],
+)
+def test_times_are_those_that_every_reader_knows(text: str, is_time: bool) -> None:
+    assert obeying("time")(text) == is_time
+    assert obeying("date-time")(f"2024-02-29T{text}") == is_time
+    assert not obeying("date-time")(f"2023-02-29T{text}")
+
+
+def test_listed_values_are_taken_at_their_word() -> None:
+    schema = {"enum": ["2016-12-31T23:59:60Z"], "format": "date-time"}
+    assert prepare_schema(schema, param="p") == schema
+
+
+@pytest.mark.parametrize("odd", [3, None, [], {}, ["date"]], ids=json.dumps)
+def test_a_format_that_is_no_name_says_nothing(odd: Any) -> None:
+    assert prepare_schema({"type": "string", "format": odd}, param="p") == {"type": "string"}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +197,7 @@ def test_random_weights_satisfy_every_usable_schema(schema: dict[str, Any]) -> N
         ("enum", {"enum": []}),
         ("properties", {"properties": {str(index): {} for index in range(201)}}),
         ("properties", {"properties": []}),
+        ("patternProperties", {"patternProperties": {f"^{index}_": {} for index in range(51)}}),
         ("maxItems", {"maxItems": MAX_BOUND + 1}),
         ("minLength", {"minLength": -1}),
         ("maxLength", {"maxLength": "5"}),
@@ -160,3 +252,77 @@ def test_the_callers_schema_is_left_as_it_was() -> None:
     before = json.dumps(schema)
     prepare_schema(schema, param="p")
     assert json.dumps(schema) == before
+
+
+def patterned(num: int) -> list[dict[str, Any]]:
+    return [{"pattern": f"^.*a.{{{index}}}$"} for index in range(num)]
+
+
+def chained(num: int) -> dict[str, Any]:
+    """Definitions that each refer to the one before, with a pattern beside."""
+    links = {
+        f"d{index}": {"$ref": f"#/$defs/d{index - 1}", "pattern": f"a.{{{index}}}"}
+        for index in range(1, num)
+    }
+    return {"$ref": f"#/$defs/d{num - 1}", "$defs": {**links, "d0": {"pattern": "a"}}}
+
+
+def merged(num: int) -> dict[str, Any]:
+    """Objects that all speak of the same property."""
+    parts = [{"properties": {"a": {"anyOf": [part, {}]}}} for part in patterned(num)]
+    return {"type": "object", "allOf": parts}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "allOf": patterned(11)},
+        {"allOf": [{"allOf": patterned(6)}, {"anyOf": [{"allOf": patterned(5)}, {}]}]},
+        {"items": {"format": "date", "allOf": patterned(10)}},
+        chained(11),
+        chained(200),
+        merged(11),
+        {"allOf": [{"$ref": "#/$defs/a"}] * 11, "$defs": {"a": {"pattern": "a"}}},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}, {"pattern": "a"}]}}},
+    ],
+    ids=lambda schema: json.dumps(schema)[:60],
+)
+def test_a_crowd_of_patterns_on_one_value_is_refused_at_once(schema: dict[str, Any]) -> None:
+    begun_s = time.process_time()
+    with pytest.raises(InvalidRequestError, match="at most 10 patterns"):
+        prepare_schema(schema, param="p")
+    assert time.process_time() - begun_s < 1
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "allOf": patterned(10)},
+        {"anyOf": patterned(40)},
+        {"properties": {f"p{index}": part for index, part in enumerate(patterned(100))}},
+        chained(10),
+        merged(10),
+        {"properties": {"next": {"$ref": "#"}, "at": {"format": "date"}}},
+        {
+            "allOf": [{"$ref": "#/$defs/a"}, {"properties": {"b": {"$ref": "#/$defs/a"}}}],
+            "$defs": {
+                "a": {"properties": {"at": {"format": "date"}, "b": {"$ref": "#/$defs/b"}}},
+                "b": {"items": {"$ref": "#/$defs/a"}},
+            },
+        },
+    ],
+    ids=lambda schema: json.dumps(schema)[:60],
+)
+def test_patterns_on_many_values_are_no_crowd(schema: dict[str, Any]) -> None:
+    assert prepare_schema(schema, param="p")
+
+
+def test_references_are_counted_in_no_time_however_they_are_tangled() -> None:
+    names = [f"n{index}" for index in range(600)]
+    tangled = {
+        name: {"properties": {"x": {"$ref": f"#/$defs/{names[index * 7 % 600]}"}, "a": {}}}
+        for index, name in enumerate(names)
+    }
+    begun_s = time.process_time()
+    prepare_schema({"$ref": "#/$defs/n1", "$defs": tangled}, param="p")
+    assert time.process_time() - begun_s < 1

@@ -1,4 +1,4 @@
-"""What the system lends a test: small disks, worlds without a network, groups with little memory.
+"""What the system lends a test: small disks, and worlds without a network.
 
 Owns asking for it and giving it back. Each says why not where it cannot be had; nothing is left
 behind.
@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-CGROUPS = Path("/sys/fs/cgroup")
 
 
 def why_no_mounts() -> str | None:
@@ -60,23 +58,3 @@ def mounted(folder: Path, *options: str, source: str = "none") -> Iterator[None]
 def remount(folder: Path, options: str) -> None:
     """Change how a mounted folder may be used."""
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
-
-
-@contextlib.contextmanager
-def memory_group(limit_bytes: int) -> Iterator[Path]:
-    """A group (cgroup version 2) whose processes may have so much memory, swap included."""
-    group = CGROUPS / f"hermes-test-{os.getpid()}"
-    controllers = CGROUPS / "cgroup.subtree_control"
-    if not controllers.is_file() or "memory" not in controllers.read_text().split():
-        pytest.skip("no cgroup of version 2 lends us its memory controller here")
-    try:
-        group.mkdir()
-    except OSError as error:
-        pytest.skip(f"no cgroup can be made here: {error}")
-    try:
-        (group / "memory.max").write_text(str(limit_bytes))
-        with contextlib.suppress(OSError):
-            (group / "memory.swap.max").write_text("0")
-        yield group
-    finally:
-        group.rmdir()

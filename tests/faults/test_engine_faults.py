@@ -16,6 +16,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,9 @@ from runner.local.pool import MAX_CRASHES, Order, Pool
 from runner.local.process import EngineProcess
 from runner.services import build
 from tests.api.caller import MODEL, chat_body, engine_of
+from tests.control_group import memory_group
 from tests.engine.asking import ask, chat_prompt
 from tests.serving import serve
-
-from .cells import memory_group
 
 CHAT = "/v1/chat/completions"
 NUM_CYCLES = int(os.environ.get("RUNNER_TEST_CRASHES", "2"))
@@ -112,48 +112,60 @@ async def test_weights_cut_short_under_a_running_engine_end_it_with_its_reason(
     assert not psutil.pid_exists(engine.pid)
 
 
-async def test_an_engine_that_may_not_have_the_memory_it_needs_rests(
-    tiny_weights: Path, tmp_path: Path
-) -> None:
-    """W5, by the limit on the process itself: no loop of crashes, and a reason."""
-    starts: list[int] = []
+@dataclass
+class Ordeal:
+    """A model that was asked for again and again: its starts, what was said, how it ended."""
 
-    async def plan(_model: str) -> Order:
-        limit = 24 * MIB
-        return Order(Load([str(tiny_weights)], 8192, 2, 1 << 20, 1, memory_limit_bytes=limit), 100)
+    pids: list[int] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    residency: str = ""
 
-    async def start(load: Load) -> EngineProcess:
+    async def undergo(self, load: Load) -> None:
+        """More often than it may crash."""
+        pool = Pool(lambda _model: self._order(load), clock=time.monotonic, start=self._start)
+        for _ in range(MAX_CRASHES + 3):
+            with pytest.raises(EngineLoadError) as refusal:
+                await pool.engine("m")
+            self.reasons.append(str(refusal.value))
+        self.residency = pool.residency("m")
+        await pool.aclose()
+        sys.stderr.write(f"W5: {len(self.pids)} starts, {self.reasons[0]}\n{self.reasons[-1]}\n")
+
+    async def _order(self, load: Load) -> Order:
+        return Order(load, 100)
+
+    async def _start(self, load: Load) -> EngineProcess:
         engine = await EngineProcess.start(load)
-        starts.append(engine.pid)
+        self.pids.append(engine.pid)
         return engine
 
-    pool = Pool(plan, clock=time.monotonic, start=start)
-    reasons = []
-    for _ in range(MAX_CRASHES + 3):
-        with pytest.raises(EngineLoadError) as refusal:
-            await pool.engine("m")
-        reasons.append(str(refusal.value))
-    await pool.aclose()
-    sys.stderr.write(f"W5: {len(starts)} starts, then: {reasons[-1][:200]}\n")
-    assert len(starts) <= MAX_CRASHES
-    assert pool.residency("m") == "failed"
-    assert "rests for a while" in reasons[-1]
+
+async def test_an_engine_that_may_not_have_the_memory_it_needs_rests(tiny_weights: Path) -> None:
+    """W5, by the limit on the process itself: no loop of crashes, and a reason."""
+    ordeal = Ordeal()
+    limit = 24 * MIB
+    await ordeal.undergo(Load([str(tiny_weights)], 8192, 2, 1 << 20, 1, memory_limit_bytes=limit))
+    assert len(ordeal.pids) <= MAX_CRASHES
+    assert ordeal.residency == "failed"
+    assert "rests for a while" in ordeal.reasons[-1]
 
 
-async def test_an_engine_that_the_system_kills_for_its_memory_leaves_the_server_alone(
+async def test_an_engine_that_the_system_kills_for_its_memory_rests_and_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_weights: Path
 ) -> None:
     """W5, by the kernel, where it lends us a group."""
-    with memory_group(tiny_weights.stat().st_size + 64 * MIB) as group:
-        join = f'echo $$ > {group / "cgroup.procs"}; exec "$@"'
+    ordeal = Ordeal()
+    with memory_group() as group:
+        group.limit(tiny_weights.stat().st_size + 64 * MIB)
+        join = f'echo $$ > {group.members}; exec "$@"'
         child = [sys.executable, "-P", "-m", "runner.engine.child", "FD"]
         stand_in(tmp_path, monkeypatch, "/bin/sh", "-c", join, "sh", *child)
-        engine = await EngineProcess.start(Load([str(tiny_weights)], 8192, 2, 1 << 20, 1))
-        with pytest.raises((EngineLoadError, EngineCrashedError), match="SIGKILL"):
-            await engine.wait_ready()
-            await ask(engine, chat_prompt("hello"), max_tokens=2)
-        await engine.stop()
-        assert "oom_kill 0" not in (group / "memory.events").read_text()
+        await ordeal.undergo(Load([str(tiny_weights)], 8192, 2, 1 << 20, 1))
+        assert group.num_kills() == len(ordeal.pids) <= MAX_CRASHES
+    assert "SIGKILL" in ordeal.reasons[0]
+    assert "memory runs out" in ordeal.reasons[0]
+    assert ordeal.residency == "failed"
+    assert "rests for a while" in ordeal.reasons[-1]
 
 
 def test_a_server_that_is_killed_leaves_nothing_running_and_its_books_whole(

@@ -1,7 +1,7 @@
 """Schemas and grammars of any shape: refused or obeyed, soon, and no engine dies of them (F2).
 
 `RUNNER_TEST_SCHEMAS` and `RUNNER_TEST_GRAMMARS` set how many (60 and 40; the full runs are 2000
-and 1000). Over 2 s none of them may take; the promised figure is asserted in a full run only.
+and 1000). None of them may cost 2 s of processor time, nor take 2 s beside waiting for a core.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 from tests.api.caller import MODEL, chat_body, engine_of
 from tests.serving import Server, serve
 
+from .effort import Effort
+
 JSON = {"Content-Type": "application/json"}
 CHAT = "/v1/chat/completions"
 NUM_SCHEMAS = int(os.environ.get("RUNNER_TEST_SCHEMAS", "60"))
 NUM_GRAMMARS = int(os.environ.get("RUNNER_TEST_GRAMMARS", "40"))
-FULL_RUN = 1000
 LIMIT_S = 2.0
 HANG_S = 20.0
 BOUNDS = (0, 1, 2, 7, 1000, 99_999, 100_001, 10**6, 2**63, -1, 1.5, "many", None)
@@ -61,7 +62,8 @@ LEAVES: Any = st.one_of(
     ),
     st.builds(lambda value: {"const": value}, st.sampled_from([None, "", "\x00", 1e308, [[]], {}])),
     st.builds(
-        lambda name: {"type": "string", "format": name}, st.sampled_from(["date", "x", "uuid", 3])
+        lambda name: {"type": "string", "format": name},
+        st.sampled_from(["date", "time", "date-time", "x", "uuid", 3, [], {}]),
     ),
 )
 NAMES = st.sampled_from(["a", "b", "", "$ref", "\u0000", "ключ", "x" * 300, "__proto__"])
@@ -170,33 +172,44 @@ class Judge:
         self.http = httpx.Client(base_url=server.origin, timeout=HANG_S + 10)
         self.pid = engine_of(server)["pid"]
         self.statuses: Counter[int] = Counter()
-        self.taken_s: list[float] = []
-        self.slowest: dict[str, Any] = {}
+        self.dearest_s = self.slowest_s = 0.0
+        self.dearest: dict[str, Any] = {}
 
     def ask(self, **fields: Any) -> None:
         """One body: an answer or a 4xx, in the envelope, in time."""
-        begun_s = time.monotonic()
         body = json.dumps(chat_body(max_tokens=4, **fields))  # escapes what is no UTF-8
-        response = self.http.post(CHAT, content=body, headers=JSON)
-        self.taken_s.append(time.monotonic() - begun_s)
-        if self.taken_s[-1] == max(self.taken_s):
-            self.slowest = fields
+        response, taken_s, computed_s = self._post(body)
+        if max(taken_s, computed_s) > LIMIT_S and response.status_code == 200:
+            # less reading the prompt, where a schema stands too
+            response, taken_s, computed_s = self._post(body)
+        self.slowest_s = max(self.slowest_s, taken_s)
+        if computed_s > self.dearest_s:
+            self.dearest_s, self.dearest = computed_s, fields
         self.statuses[response.status_code] += 1
         assert response.status_code in (200, 400), (fields, response.text[:500])
         if response.status_code == 400:
             assert response.json()["error"]["type"] == "invalid_request_error"
-        assert self.taken_s[-1] < HANG_S, fields
+        assert computed_s < LIMIT_S, fields
 
-    def conclude(self, what: str, num_cases: int) -> None:
+    def _post(self, body: str) -> tuple[httpx.Response, float, float]:
+        """The answer; seconds until then, less those without a core; processor time."""
+        pids = [self.server.process.pid, self.pid]
+        before, begun_s = Effort.of(pids), time.monotonic()
+        response = self.http.post(CHAT, content=body, headers=JSON)
+        taken_s, after = time.monotonic() - begun_s, Effort.of(pids)
+        assert taken_s < HANG_S, body[:2000]
+        return response, taken_s - after.starved_since(before), after.computed_since(before)
+
+    def conclude(self, what: str) -> None:
         """Nobody died, and nothing took long."""
-        slowest_s = max(self.taken_s)
         sys.stderr.write(
-            f"{len(self.taken_s)} {what}: {dict(self.statuses)}, the slowest {slowest_s:.2f} s, "
-            f"{str(self.slowest)[:500]}\n"
+            f"{self.statuses.total()} {what}: {dict(self.statuses)}, the slowest took "
+            f"{self.slowest_s:.2f} s, the dearest {self.dearest_s:.2f} s of processor time: "
+            f"{str(self.dearest)[:500]}\n"
         )
         assert engine_of(self.server)["pid"] == self.pid
         assert engine_of(self.server)["crashes"] == 0
-        assert num_cases < FULL_RUN or slowest_s < LIMIT_S
+        assert self.slowest_s < LIMIT_S
         assert self.statuses[200] and self.statuses[400]
 
 
@@ -228,7 +241,7 @@ def test_no_schema_hurts(judge: Judge) -> None:
     fuzz(
         judge, NUM_SCHEMAS - NUM_SCHEMAS * 2 // 3, st.one_of(SCHEMAS, SCHEMAS, WIDE, DEEP), as_tool
     )
-    judge.conclude("schemas", NUM_SCHEMAS)
+    judge.conclude("schemas")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +251,7 @@ def test_a_grammar_that_forces_text_without_end_is_refused(judge: Judge, grammar
     judge.ask(grammar=grammar)
     assert judge.statuses == {400: 1}
     judge.ask()
-    judge.conclude("endless grammars", 0)
+    judge.conclude("endless grammars")
 
 
 @pytest.mark.timeout(120 + NUM_GRAMMARS)
@@ -246,4 +259,4 @@ def test_no_grammar_hurts(judge: Judge) -> None:
     judge.ask(grammar='root ::= "yes" | "no"')
     judge.ask(grammar="root ::= (")
     fuzz(judge, NUM_GRAMMARS, GRAMMARS, lambda text: {"grammar": text})
-    judge.conclude("grammars", NUM_GRAMMARS)
+    judge.conclude("grammars")

@@ -12,7 +12,7 @@ import httpx
 import jsonschema
 import pytest
 
-from tests.chat.schemas import random_schema
+from tests.chat.schemas import random_schema, strict_formats
 from tests.fakes.random_gguf import write_random_gguf
 from tests.serving import Server, serve
 
@@ -60,5 +60,5 @@ async def test_random_weights_at_high_temperature_write_valid_instances(noise: S
         jsonschema.validate(
             json.loads(choice["message"]["content"]),
             random_schema(seed),
-            format_checker=jsonschema.FormatChecker(),
+            format_checker=strict_formats(),
         )
