@@ -52,19 +52,29 @@ class InvalidRequestError(RunnerError):
 
 
 class ContextLengthError(InvalidRequestError):
-    """The prompt has more tokens than the context holds."""
+    """The prompt has more tokens than the context holds.
+
+    It has even more than `num_prompt_tokens` where they were not counted to the end.
+    """
 
     def __init__(
-        self, num_prompt_tokens: int, num_context: int, *, param: str = "messages"
+        self,
+        num_prompt_tokens: int,
+        num_context: int,
+        *,
+        param: str = "messages",
+        has_more: bool = False,
     ) -> None:
+        count = f"more than {num_prompt_tokens}" if has_more else f"{num_prompt_tokens}"
         super().__init__(
-            f"the prompt has {num_prompt_tokens} tokens but the context holds {num_context}; "
+            f"the prompt has {count} tokens but the context holds {num_context}; "
             "shorten the prompt, set overflow, or serve the model with a larger --ctx",
             param=param,
             code="context_length_exceeded",
         )
         self.num_prompt_tokens = num_prompt_tokens
         self.num_context = num_context
+        self.has_more = has_more
 
 
 class UnsupportedParameterError(InvalidRequestError):

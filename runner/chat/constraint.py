@@ -9,7 +9,6 @@ vocabulary has these as single tokens, the engine puts the tokens in.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,25 +16,16 @@ from typing import Literal
 from runner.errors import InvalidRequestError
 from runner.types import Constraint, JsonObject, ResponseFormat, Tool, ToolChoice
 
+from .grammar import check_grammar
 from .schema import prepare_schema
 
 JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 CALL_OPEN = "<tool_call>"
 CALL_CLOSE = "</tool_call>"
 THINK_END = "</think>"
-MAX_GRAMMAR_BYTES = 128 * 1024
-MAX_NESTING = 200
-MAX_REPEAT = 1000
-GBNF_RULE = re.compile(r"^[ \t]*[\w-]+[ \t]*::=", re.MULTILINE)
-STRING = r'"(?:[^"\\\n]|\\.)*"?'
-REPEAT = r"(?P<repeat>[{~]\s*\d+\s*(?:(?:,|\.\.)\s*\d+)?)"
-COUNTS = re.compile(r"(?:[{~]|,|\.\.)\s*(\d{1,9})")
-PARTS = {  # a text of that notation cut into what counts here and what only looks like it
-    "gbnf": re.compile(rf"{STRING}|\[(?:[^\]\\\n]|\\.)*\]?|#[^\n]*|(?P<bracket>[()])|{REPEAT}"),
-    "lark": re.compile(
-        rf"{STRING}|//[^\n]*|/(?P<regex>(?:[^/\\\n]|\\.)+)/?|(?P<bracket>[()\[\]])|{REPEAT}"
-    ),
-}
+# Text that a grammar forces need not come to an end: a caller's grammar allows, it forces nothing.
+# On the line of the grammar's first, so that lines keep their numbers in what is said of them.
+NO_FORCING = '%llguidance {"no_forcing": true} '
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +96,8 @@ def _constrain_document(wish: Wish) -> Constraint | None:
     if response_format.kind == "grammar":
         grammar = response_format.grammar or ""
         kind = check_grammar(grammar)
+        if kind == "lark":
+            grammar = NO_FORCING + grammar
     else:
         grammar = _write_document_schema(response_format)
     trigger = THINK_END if wish.after_thinking else None
@@ -179,29 +171,3 @@ def _write_document_schema(response_format: ResponseFormat) -> str:
             )
         schema = prepare_schema(response_format.schema, param="response_format.json_schema")
     return json.dumps({**schema, "x-guidance": JSON_STYLE})
-
-
-def check_grammar(text: str) -> Literal["gbnf", "lark"]:
-    """Which of the two notations it is, once it is known to be bounded.
-
-    Raises:
-        InvalidRequestError: it is empty, too long, too deep, or repeats too often.
-    """
-    size = len(text.encode("utf-8", "replace"))
-    if not text.strip() or size > MAX_GRAMMAR_BYTES:
-        _refuse_grammar(f"it has {size} bytes; 1 to {MAX_GRAMMAR_BYTES} are allowed")
-    kind: Literal["gbnf", "lark"] = "gbnf" if GBNF_RULE.search(text) else "lark"
-    depth = 0
-    for part in PARTS[kind].finditer(text):
-        found = part.groupdict()
-        depth += {"(": 1, "[": 1, None: 0}.get(found["bracket"], -1)
-        if depth > MAX_NESTING:
-            _refuse_grammar(f"it is nested deeper than {MAX_NESTING} levels")
-        repeats = found["repeat"] or found.get("regex") or ""
-        if any(int(count) > MAX_REPEAT for count in COUNTS.findall(repeats)):
-            _refuse_grammar(f"it repeats something more than {MAX_REPEAT} times")
-    return kind
-
-
-def _refuse_grammar(reason: str) -> None:
-    raise InvalidRequestError(f"the grammar cannot be used: {reason}", param="grammar")

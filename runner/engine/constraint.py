@@ -7,6 +7,7 @@ the engine; what is too large or too slow becomes an error.
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 import llguidance
@@ -40,6 +41,8 @@ class GrammarCompiler:
     def _prepare(self) -> llguidance.LLTokenizer:
         """The vocabulary as llguidance sees it; under a second and 40 MB for 128k tokens, once."""
         if self._tokenizer is None:
+            # An error under a chain of rules would be described from the whole stack, at each link.
+            os.environ.setdefault("RUST_LIB_BACKTRACE", "0")
             ends = list(self.model.end_tokens)
             self._tokenizer = llguidance.llamacpp.lltokenizer_from_vocab(
                 self.model.vocab, eos_token=ends or None
@@ -66,9 +69,9 @@ class GrammarCompiler:
             case "regex":
                 return llguidance.LLMatcher.grammar_from_regex(text)
             case "gbnf":
-                from llguidance.gbnf_to_lark import any_to_lark
+                from .gbnf import write_lark
 
-                return llguidance.LLMatcher.grammar_from_lark(any_to_lark(text))
+                return llguidance.LLMatcher.grammar_from_lark(write_lark(text))
             case "lark":
                 return llguidance.LLMatcher.grammar_from_lark(self._with_tag_tokens(text))
 
@@ -95,8 +98,10 @@ class Guide:
         self._compiler = compiler
         self._tail = ""
         self._enter(constraint)
-        link: Constraint | None = constraint
-        while link is not None:  # a grammar that cannot be used is refused before anything runs
+        # A grammar that cannot be used is refused before anything runs.
+        self._ready: llguidance.LLMatcher | None = compiler.compile(constraint)
+        link = constraint.then
+        while link is not None:
             compiler.compile(link)
             link = link.then
 
@@ -164,7 +169,8 @@ class Guide:
 
     def _arm(self, surplus: str) -> list[int]:
         """Rule from here on; `surplus` was generated behind the trigger already."""
-        self._matcher = self._compiler.compile(self._constraint)
+        ready, self._ready = self._ready, None
+        self._matcher = self._compiler.compile(self._constraint) if ready is None else ready
         self._bits = np.zeros((self._compiler.model.num_vocab + 31) // 32, dtype=np.int32)
         self.phase = "ruling"
         prefix = self._constraint.prefix

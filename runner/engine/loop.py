@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runner.errors import ContextLengthError, InvalidRequestError
-from runner.types import PromptPiece
+from runner.types import Overflow, PromptPiece
 
 from .constraint import GrammarCompiler, GuideError
 from .drafting import Draft
@@ -39,7 +39,7 @@ from .messages import (
 from .pace import Pace
 from .persistence import Persistence
 from .prefix_cache import common_prefix
-from .prompt import fit_prompt, tokenize_prompt
+from .prompt import PromptReader, fit_prompt
 from .scheduler import Scheduler
 from .sequence import Chunk, Sequence
 from .turn import Turn
@@ -74,6 +74,7 @@ class Loop:
         clock: Callable[[], float],
     ) -> None:
         self._model = model
+        self._prompts = PromptReader(model)
         self._context = context
         self._scheduler = scheduler
         self._embedder = tools.embedder
@@ -103,7 +104,7 @@ class Loop:
         try:
             self._dispatch(message)
         except ContextLengthError as error:
-            numbers = [error.num_prompt_tokens, error.num_context]
+            numbers = [error.num_prompt_tokens, error.num_context, int(error.has_more)]
             self._send(Failed(_id_of(message), "context_length", str(error), numbers))
         except InvalidRequestError as error:
             self._send(Failed(_id_of(message), f"invalid:{error.param or ''}", str(error)))
@@ -162,8 +163,7 @@ class Loop:
             case Cancel(id=sequence_id):
                 self._cancel(sequence_id)
             case Tokenize(id=request_id, pieces=pieces, add_begin=add_begin):
-                tokens = tokenize_prompt(self._model, pieces, add_begin=add_begin)
-                self._send(Tokens(request_id, tokens))
+                self._send(Tokens(request_id, self._prompts.tokenize(pieces, add_begin=add_begin)))
             case Detokenize(id=request_id, tokens=tokens):
                 self._send(Text(request_id, self._text_of(tokens)))
             case Embed(id=request_id, pieces=pieces, tokens=tokens):
@@ -173,7 +173,7 @@ class Loop:
                 logger.error("unexpected word %s", type(message).__name__)
 
     def _submit(self, submit: Submit) -> None:
-        tokens = self._tokens_of(submit.pieces, submit.tokens)
+        tokens = self._tokens_of(submit.pieces, submit.tokens, submit.overflow)
         tokens = fit_prompt(tokens, self._scheduler.context, submit.overflow)
         room = self._scheduler.context - len(tokens)
         sequence = Sequence(
@@ -197,14 +197,16 @@ class Loop:
         if sequence is not None:
             self._forget(sequence)
 
-    def _tokens_of(self, pieces: list[PromptPiece], tokens: list[int]) -> list[int]:
+    def _tokens_of(
+        self, pieces: list[PromptPiece], tokens: list[int], overflow: Overflow = "error"
+    ) -> list[int]:
         """Token ids of a prompt; ids given as such are checked."""
         if not tokens:
-            tokens = tokenize_prompt(self._model, pieces, add_begin=True)
+            pieces = self._prompts.fit(pieces, self._scheduler.context, overflow)
+            tokens = self._prompts.tokenize(pieces, add_begin=True)
         if not tokens:
-            raise InvalidRequestError(
-                "the prompt is empty; send at least one token", param="prompt"
-            )
+            message = "the prompt is empty; send at least one token"
+            raise InvalidRequestError(message, param="prompt")
         self._check_ids(tokens)
         return tokens
 

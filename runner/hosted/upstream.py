@@ -27,6 +27,7 @@ from .wire import DONE, Inflater, OversizeError, SseReader
 
 MAX_BODY_BYTES = 64 * 2**10
 MAX_WHOLE_BYTES = 8 * 2**20
+MAX_FILLER_BYTES = 2 * 2**20  # of a stream without any content; one event may have half of it
 AFTER_FINISH_S = 5.0  # how long usage may still follow the finish
 AFTER_USAGE_S = 0.5  # nothing more is needed then
 AFTER_DONE_S = 0.2  # for the end of the body, so that the connection can be used again
@@ -63,6 +64,7 @@ class Exchange:
         self._generation_id: str | None = None
         self._has_usage = False
         self._is_done = False
+        self._num_filler_bytes = 0
         self.phase: Phase = "before_dispatch"
         self.first_token_s: float | None = None
         self.has_finished = False
@@ -127,7 +129,10 @@ class Exchange:
             async for chunk in self._read_events(response):
                 yield chunk
             return
-        body = await self._body(response, MAX_WHOLE_BYTES)
+        data = await self._start_of(response, MAX_WHOLE_BYTES)
+        if len(data) == MAX_WHOLE_BYTES:
+            raise self._failed("sent an answer larger than any honest one")
+        body = read_body(data)
         if not isinstance(body, dict):
             raise self._failed(f"sent something that is no answer ({kind or 'no content type'})")
         yield chunk_of(body)
@@ -137,6 +142,9 @@ class Exchange:
         pieces = self._unpacked(response)
         try:
             async for data in pieces:
+                self._num_filler_bytes += len(data)
+                if self._num_filler_bytes > MAX_FILLER_BYTES:
+                    raise self._failed("sent a lot and no content")
                 for text in reader.feed(data):
                     if text == DONE:
                         await self._drain(pieces)
@@ -169,6 +177,7 @@ class Exchange:
             try:
                 for piece in inflater.feed(data) if inflater else (data,):
                     yield piece
+                    await asyncio.sleep(0)  # little can unpack to much: others have their turn
             except zlib.error:
                 raise self._failed("sent a body that cannot be unpacked") from None
 
@@ -208,6 +217,7 @@ class Exchange:
         if not chunk.is_progress:
             return
         self._progress_s = self._clock()
+        self._num_filler_bytes = 0
         if self.first_token_s is None:
             self.first_token_s = self.elapsed_s
         if chunk.tools:
@@ -244,24 +254,29 @@ class Exchange:
         return cut_off(self._address.provider, words, self.phase)
 
     async def _refusal(self, response: httpx.Response) -> RunnerError:
-        body = await self._body(response, MAX_BODY_BYTES)
+        body = read_body(await self._start_of(response, MAX_BODY_BYTES))
         return from_status(
             self._address.provider, response.status_code, body, response.headers, self._scrubber
         )
 
-    async def _body(self, response: httpx.Response, max_bytes: int) -> Any:
-        """A whole body as JSON or text, no more than `max_bytes` of it."""
-        data = b""
+    async def _start_of(self, response: httpx.Response, max_bytes: int) -> bytearray:
+        """The body, no more than `max_bytes` of it."""
+        data = bytearray()
         pieces = self._unpacked(response)
         try:
             async for piece in pieces:
-                data += piece
-                if len(data) >= max_bytes:
+                data += piece[: max_bytes - len(data)]
+                if len(data) == max_bytes:
                     break
         finally:
             await pieces.aclose()
-        text = data[:max_bytes].decode("utf-8", errors="replace")
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            return text
+        return data
+
+
+def read_body(data: bytearray) -> Any:
+    """What a body says, as JSON or text."""
+    text = data.decode("utf-8", errors="replace")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

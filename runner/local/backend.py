@@ -296,8 +296,9 @@ def translate(refusal: EngineRefusalError, prompt_param: str | None = None) -> R
     The engine knows one prompt; `prompt_param` is what the caller's request calls it.
     """
     if refusal.kind == "context_length":
-        num_prompt, num_context = refusal.numbers
-        return ContextLengthError(num_prompt, num_context, param=prompt_param or "messages")
+        num_prompt, num_context, has_more = refusal.numbers
+        named = prompt_param or "messages"
+        return ContextLengthError(num_prompt, num_context, param=named, has_more=bool(has_more))
     if refusal.kind.startswith("invalid:"):
         named = refusal.kind.removeprefix("invalid:")
         param = prompt_param if named in ("", "prompt") else named

@@ -47,4 +47,4 @@ class Quarantine:
 
 def _digest(request: GenerateRequest) -> bytes:
     plain = replace(request, id="", given=frozenset())
-    return hashlib.sha256(msgspec.msgpack.encode(plain)).digest()
+    return hashlib.sha256(msgspec.json.encode(plain)).digest()

@@ -30,6 +30,7 @@ ACTING = ("/pull", "/load", "/unload", "/remove")
 SMALL: dict[str, st.SearchStrategy[Any]] = {
     "max_tokens": st.integers(1, 6),
     "max_completion_tokens": st.sampled_from([None, 1, 4]),
+    "keep_alive": st.sampled_from([None, 60, "5m", "1h", "soon", ""]),  # 0 ends an engine rightly
     "model": st.sampled_from([MODEL] * 12 + ["tiny", "hermes-4-405b", "nobody", ""]),
 }
 NASTY = ["", "\x00", "<|im_end|>", "<tool_call>", "</think>", "{", "ё🙂\u202e", "a" * 300, "-1"]

@@ -89,7 +89,6 @@ FIELDS = (
     "response_format",
     "grammar",
     "max_cost_usd",
-    "keep_alive",
     "\x00",
     "model",
 )

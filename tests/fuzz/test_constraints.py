@@ -205,12 +205,11 @@ class Judge:
         sys.stderr.write(
             f"{self.statuses.total()} {what}: {dict(self.statuses)}, the slowest took "
             f"{self.slowest_s:.2f} s, the dearest {self.dearest_s:.2f} s of processor time: "
-            f"{str(self.dearest)[:500]}\n"
+            f"{str(self.dearest)[:200]}\n"
         )
         assert engine_of(self.server)["pid"] == self.pid
         assert engine_of(self.server)["crashes"] == 0
         assert self.slowest_s < LIMIT_S
-        assert self.statuses[200] and self.statuses[400]
 
 
 def fuzz(judge: Judge, num_cases: int, cases: Any, wrap: Any) -> None:
@@ -242,16 +241,41 @@ def test_no_schema_hurts(judge: Judge) -> None:
         judge, NUM_SCHEMAS - NUM_SCHEMAS * 2 // 3, st.one_of(SCHEMAS, SCHEMAS, WIDE, DEEP), as_tool
     )
     judge.conclude("schemas")
+    assert judge.statuses[200] and judge.statuses[400]
 
 
-@pytest.mark.parametrize(
-    "grammar", ['root ::= "a" root', 'root ::= "a"* root', 'root ::= "a" item\nitem ::= "a" item']
-)
-def test_a_grammar_that_forces_text_without_end_is_refused(judge: Judge, grammar: str) -> None:
+def chained(links: int, body: str) -> str:
+    """Rules of which each stands in the one before it."""
+    rules = [f"r{i} ::= {body.replace('next', f'r{i + 1}')}" for i in range(links - 2)]
+    return "\n".join(["root ::= r0", *rules, f'r{links - 2} ::= "x"'])
+
+
+HARD = {
+    "forced, item by item": 'root ::= "a" root',
+    "forced through a loop": 'root ::= "a"* root',
+    "forced by two rules": 'root ::= "a" item\nitem ::= "a" item',
+    "forced within one lexeme": 'root ::= w w\nw ::= "x"+',
+    "forced within one lexeme, in Lark": "start: W W\nW: /x+/",
+    "a chain of rules": chained(1000, "next"),
+    "a longer chain of rules": chained(5000, "next"),
+    "a chain of nested rules": chained(999, '("a" next)'),
+    "a chain of deeply nested rules": chained(400, '("a" ' * 25 + "next" + ")" * 25),
+    "a chain that ends in terminals": chained(999, '("a" next "b"){2,3}'),
+    "a chain with long links": chained(999, "[a]" * 36 + " next"),
+    "literals that double": chained(999, "next next"),
+    "operands": "start: A\nA: " + " & ".join(["/((a|b)*a(a|b){50})*/"] * 5),
+    "many choices": "start: " + "|".join(["r"] * 60_000) + '\nr: "x"',
+    "just not too many choices": "start: " + "|".join(["r"] * 5000) + '\nr: "x"',
+    "many options": "start: " + "r* " * 30_000 + '\nr: "x"',
+    "just not too many options": "start: " + "r* " * 1666 + '\nr: "x"',
+}
+
+
+@pytest.mark.parametrize("grammar", HARD.values(), ids=HARD)
+def test_a_grammar_that_is_hard_to_follow_is_soon_answered(judge: Judge, grammar: str) -> None:
     judge.ask(grammar=grammar)
-    assert judge.statuses == {400: 1}
     judge.ask()
-    judge.conclude("endless grammars")
+    judge.conclude("hard grammars")
 
 
 @pytest.mark.timeout(120 + NUM_GRAMMARS)
@@ -260,3 +284,4 @@ def test_no_grammar_hurts(judge: Judge) -> None:
     judge.ask(grammar="root ::= (")
     fuzz(judge, NUM_GRAMMARS, GRAMMARS, lambda text: {"grammar": text})
     judge.conclude("grammars")
+    assert judge.statuses[200] and judge.statuses[400]
