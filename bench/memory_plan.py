@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -180,6 +181,7 @@ class Child:
         )
         theirs.close()
         self._splitter = FrameSplitter()
+        self._heard: deque[FromChild] = deque()
         self._ours.sendall(encode(order))
         self._wait_for(Loaded)
 
@@ -234,13 +236,18 @@ class Child:
                 return
 
     def _messages(self) -> Iterator[FromChild]:
-        while data := self._ours.recv(1 << 16):
+        """What the child says; whoever stops listening leaves the rest to the next."""
+        while True:
+            while self._heard:
+                yield self._heard.popleft()
+            data = self._ours.recv(1 << 16)
+            if not data:
+                sys.exit(f"the child ended with code {self._process.wait()}")
             for body in self._splitter.feed(data):
                 message = decode_from_child(body)
                 if isinstance(message, LoadFailed | Failed):
                     sys.exit(f"the child failed: {message.message}")
-                yield message
-        sys.exit(f"the child ended with code {self._process.wait()}")
+                self._heard.append(message)
 
 
 def run(case: Case, hardware: Hardware, folder: Path, *, load: bool, speed: bool) -> Row:
