@@ -150,15 +150,18 @@ def load(path: Path) -> None:
     llama.close()
 
 
-def test_four_processes_transfer_a_model_once(hub: FakeHub, tmp_path: Path) -> None:
-    size = 6 * MIB
-    hub.publish(REPO, {"Model-Q4_0.gguf": noise(size)})
+def test_eight_processes_transfer_the_three_files_of_a_model_once(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    size = 2 * MIB
+    names = [f"Model-Q4_0-0000{part}-of-00003.gguf" for part in (1, 2, 3)]
+    hub.publish(REPO, {name: noise(size + place) for place, name in enumerate(names)})
     hub.bytes_per_s = 8 * MIB
-    processes = [start_pull(hub, tmp_path) for _ in range(4)]
-    results = [process.communicate(timeout=60) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4, results
-    assert hub.num_body_bytes == size
-    assert sorted(int(output) for output, _ in results)[:3] == [0, 0, 0]
+    processes = [start_pull(hub, tmp_path) for _ in range(8)]
+    results = [process.communicate(timeout=90) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, results
+    assert hub.num_body_bytes == 3 * size + 3
+    assert sum(int(output) for output, _ in results) == hub.num_body_bytes
 
 
 def test_a_stopped_holder_is_noticed_and_named(place: Place, hub: FakeHub, tmp_path: Path) -> None:
