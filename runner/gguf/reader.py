@@ -61,7 +61,8 @@ def read_sources(sources: Sequence[ByteSource], names: Sequence[str] = ()) -> Gg
     counts = {part.split.count if part.split else 1 for part in parts}
     numbers = [part.split.number if part.split else 0 for part in parts]
     if counts != {len(parts)} or numbers != list(range(len(parts))):
-        raise GgufError(f"{labels[0]}: the files are not the {len(parts)} shards of one model")
+        words = f"the files are not the {len(parts)} shards of one model in their order"
+        raise GgufError(f"{labels[0]}: {words}; remove the model and fetch or import it again")
     tensors = tuple(
         replace(tensor, shard=shard) for shard, part in enumerate(parts) for tensor in part.tensors
     )
