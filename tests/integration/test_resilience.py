@@ -49,12 +49,13 @@ async def undisturbed(api: openai.AsyncOpenAI) -> list[str]:
     return [text for text, _ in answers]
 
 
-async def strike(server: Server, signum: int, delay_s: float) -> None:
-    """Send the engine a signal in the middle of its work."""
+async def strike(server: Server, signum: int, delay_s: float) -> int | None:
+    """Send the engine a signal in the middle of its work; gives the engine's id."""
     await asyncio.sleep(delay_s)
-    pid = engine_figures(server, "hermes-tiny").get("pid")
+    pid: int | None = engine_figures(server, "hermes-tiny").get("pid")
     if pid is not None:
         os.kill(pid, signum)
+    return pid
 
 
 @pytest.mark.timeout(60 + 20 * NUM_CYCLES)
@@ -66,14 +67,17 @@ async def test_streams_survive_an_engine_that_dies_or_hangs(tmp_path: Path, sign
         async with client(server) as api:
             expected = await undisturbed(api)
             calm = Footprint.of(parent)
+            struck: set[object] = set()
             for cycle in range(NUM_CYCLES):
                 results = await asyncio.gather(
                     *(stream(api, prompt, **ENDLESS) for prompt in PROMPTS),
                     strike(server, signum, chance.uniform(0.0, 0.4)),
                 )
                 assert [result[0] for result in results[:-1]] == expected  # type: ignore[index]
+                struck.add(results[-1])
                 if cycle == 0:
                     calm = Footprint.of(parent)
+        assert len(struck) == NUM_CYCLES and None not in struck
         calm.assert_no_larger(Footprint.of(parent))
 
 
