@@ -127,12 +127,6 @@ class Guide:
         allowed = np.unpackbits(bits.view(np.uint8), count=len(logits), bitorder="little")
         logits[allowed == 0] = -np.inf
 
-    def allowed(self, tokens: list[int]) -> list[int]:
-        """The first of these tokens, as far as the grammar allows them to come next."""
-        if not self.is_ruling or not tokens:
-            return tokens
-        return tokens[: self._matcher.validate_tokens(tokens)]
-
     def take(self, token: int, text: str) -> list[int]:
         """A token was generated, `text` became visible: the tokens that must follow it."""
         if self.phase == "watching":

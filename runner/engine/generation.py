@@ -114,29 +114,18 @@ class Generation:
     def guess(
         self, limit: int, cost_s: Callable[[int], float | None], draft: Draft | None = None
     ) -> None:
-        """Append tokens that likely come next, for the next step to check, where that pays.
-
-        Whatever is pending is computed anyway; what the guide would refuse is not guessed.
-        """
+        """Append tokens that likely come next, for the next step to check, where that pays."""
         sequence = self.sequence
         room = min(limit, sequence.max_new - sequence.num_new - 1)
-        num_sure = sequence.num_pending
-
-        def cost_with_pending(num_tokens: int) -> float | None:
-            return cost_s(num_sure - 1 + num_tokens)
-
-        guesses = self.lookup.propose(sequence.tokens, room, cost_with_pending)
-        if self.guide is not None:
-            guesses = self.guide.allowed(guesses)
-        may_draft = draft is not None and num_sure == 1 and not self._is_ruled
-        self._is_drafted = may_draft and not guesses
-        if self._is_drafted and draft is not None:
+        if self.guide is not None and self.guide.is_ruling:
+            return
+        if sequence.num_pending != 1:
+            return
+        guesses = self.lookup.propose(sequence.tokens, room, cost_s)
+        self._is_drafted = not guesses and draft is not None
+        if not guesses and draft is not None:
             guesses = draft.propose(sequence.id, sequence.tokens, room, self.belief, cost_s)
         sequence.guess(guesses)
-
-    @property
-    def _is_ruled(self) -> bool:
-        return self.guide is not None and self.guide.is_ruling
 
     def learn(self, num_guessed: int, num_right: int) -> None:
         """So many of the last guesses were right."""

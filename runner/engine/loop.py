@@ -38,7 +38,6 @@ from .messages import (
 )
 from .pace import Pace
 from .persistence import Persistence
-from .prefix_cache import common_prefix
 from .prompt import PromptReader, fit_prompt
 from .scheduler import Scheduler
 from .sequence import Chunk, Sequence
@@ -316,18 +315,16 @@ class Loop:
         if generation.clock.first_token_s is None:
             generation.clock.first_token_s = self._clock()
         guesses = sequence.drop_guesses()
-        first_row = last_row - len(guesses)
         num_right, reason = 0, None
-        while True:
-            output, reason = self._draw(generation, first_row + num_right)
+        for row in range(last_row - len(guesses), last_row + 1):
+            output, reason = self._draw(generation, row)
             if output is not None:
                 outputs.append(output)
             if reason is not None or output is None or num_right == len(guesses):
                 break
-            num_equal = common_prefix(output.tokens, guesses, num_right)
-            num_right += num_equal
-            if num_equal < max(1, len(output.tokens)):
+            if output.tokens != [guesses[num_right]]:
                 break
+            num_right += 1
         if guesses:
             self._scheduler.accept(sequence, num_right, len(guesses))
             generation.learn(len(guesses), num_right)
