@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
@@ -24,6 +25,7 @@ MAX_HEALTH_S = 1.0
 MAX_RECOVERY_S = 10.0
 MAX_IDLE_S = 15.0
 MAX_EXTRA_FDS = 2
+MAX_KEPT_CONNECTIONS = 32  # to hosts that were asked, as `runner.egress` has it
 MAX_EXTRA_RSS_BYTES = 20 * 2**20
 MIN_TREND_S = 600.0
 MAX_PEAK_RSS_BYTES = 150 * 2**20  # more than at rest, while everything is asked at once
@@ -156,13 +158,24 @@ async def wait_idle(world: World) -> float:
 async def footprint(world: World) -> Footprint:
     """What is held now, once connections that are closing have closed."""
     process = world.process
-    fds = [process.num_fds()]
+    fds = [count_descriptors(world)]
     for _ in range(20):
         await asyncio.sleep(0.05)
-        fds.append(process.num_fds())
+        fds.append(count_descriptors(world))
     children = [child for child in process.children(recursive=True) if child.is_running()]
     files = [path for path in world.state_dir.rglob("*") if path.suffix in (".tmp", ".partial")]
     return Footprint(min(fds), len(children), process.memory_info().rss, len(files))
+
+
+def count_descriptors(world: World) -> int:
+    """Those of the API process, less the connections it keeps to the upstream host."""
+    num_open, port = world.process.num_fds(), urlsplit(world.upstream.base_url).port
+    kept = [
+        one
+        for one in world.process.net_connections("tcp")
+        if one.raddr and one.raddr.port == port and one.status == psutil.CONN_ESTABLISHED
+    ]
+    return num_open - min(len(kept), MAX_KEPT_CONNECTIONS)
 
 
 def compare(base: Footprint, now: Footprint) -> list[str]:
