@@ -177,7 +177,8 @@ class Exchange:
             try:
                 for piece in inflater.feed(data) if inflater else (data,):
                     yield piece
-                    await asyncio.sleep(0)  # little can unpack to much: others have their turn
+                    if inflater:  # little can unpack to much: others have their turn
+                        await asyncio.sleep(0)
             except zlib.error:
                 raise self._failed("sent a body that cannot be unpacked") from None
 

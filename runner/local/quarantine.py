@@ -29,7 +29,7 @@ class Quarantine:
 
     def check(self, request: GenerateRequest) -> None:
         """Raise EngineCrashedError for a request that is not given to engines any more."""
-        if self._clock() < self._until_s.get(_digest(request), 0.0):
+        if self._until_s and self._clock() < self._until_s.get(_digest(request), 0.0):
             raise EngineCrashedError(
                 "the engine died twice while it answered this very request, so it is not tried "
                 "again for ten minutes; change the request, or send it to a hosted provider"
