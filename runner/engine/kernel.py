@@ -1,7 +1,7 @@
 """How fast a core of this machine works through weights: `python -m runner.engine.kernel THREADS`.
 
-Owns the measuring: llama.cpp's own kernels, on matrices far larger than the caches, on all cores
-at once, in a throw-away child that answers in about a second. It is timed by the processor time of
+Owns the measuring: llama.cpp's own kernels, on matrices larger than most caches, on all cores at
+once, in a throw-away child that answers in about a second. It is timed by the processor time of
 each thread, so that other programs' turns do not count. What cannot be measured is left out.
 """
 

@@ -67,7 +67,7 @@ def _cpu_seconds(shape: ModelShape, hardware: Hardware, threads: int) -> float:
     cores = min(threads, hardware.physical_cores)
     seconds = 0.0
     for weight in _read_weights(shape):
-        rate = REACHED * min(bandwidth, cores * _core_rate(weight, hardware))
+        rate = min(REACHED * bandwidth, cores * _core_rate(weight, hardware))
         seconds += weight.size_bytes * _active_share(shape, weight) / rate
     return seconds
 
@@ -77,9 +77,9 @@ def _core_rate(weight: Weight, hardware: Hardware) -> float:
     measured = hardware.core_bytes_per_s
     rearranged = f"{weight.type}*"
     if rearranged in measured and is_repacked(weight, hardware.instruction_sets):
-        return measured[rearranged]
+        return REACHED * measured[rearranged]
     if weight.type in measured:
-        return measured[weight.type]
+        return REACHED * measured[weight.type]
     pace = 1.0 if hardware.instruction_sets & WIDE_SETS else SLOW_CORE
     return CORE_BYTES_PER_S.get(weight.type, DEFAULT_CORE_BYTES_PER_S) * pace
 
