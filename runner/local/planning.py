@@ -27,7 +27,7 @@ from .shelf import Shelf, Weights
 from .tuning import WORTH_TRYING_BYTES, Tunings, thread_choices
 
 FRESH_S = 30.0
-CHILD_SLACK_BYTES = 2 * 2**30  # embeddings, grammars and states come on top of the plan
+CHILD_SLACK_BYTES = 2 * 2**30  # grammars and states come on top of the plan
 RESERVE_BYTES = 2**30  # cache, buffers and the process, where the shape is not known
 
 
