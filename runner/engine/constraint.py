@@ -19,8 +19,8 @@ from runner.types import Constraint
 
 from .llama import Logits, Model
 
-# llguidance counts work as fuel, which bounds a mask but not every lexer: what that takes is bounded
-# by `runner.chat.grammar` and `runner.chat.schema`, before a grammar comes here.
+# llguidance counts work as fuel, which bounds a mask but not every lexer: what that takes is
+# bounded by `runner.chat.grammar` and `runner.chat.schema`, before a grammar comes here.
 LIMITS = llguidance.LLParserLimits(verbose_errors=False)
 TAG_RULES = {"call_open": "<tool_call>", "call_close": "</tool_call>"}
 
