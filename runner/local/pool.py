@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 CRASH_WINDOW_S = 60.0
 MAX_CRASHES = 5
+MAX_SYSTEM_KILLS = 4  # memory that ran out three restarts in a row is not there
 COOL_DOWN_S = 30.0
 LOST_AFTER_S = 2.0  # without a heartbeat
 STUCK_AFTER_S = 30.0  # busy without a finished step
@@ -200,7 +201,7 @@ class Pool:
             if engine is not None and engine.state != "dead":
                 await engine.stop()
             if isinstance(error, EngineLoadError):
-                self._note_futile_end(model, resident, str(error))
+                self._note_futile_end(model, resident, engine, str(error))
             await self._tell_waiting()
             raise
         finally:
@@ -246,16 +247,20 @@ class Pool:
         reason = engine.failure or "it died"
         logger.warning("%s: %s", model, reason)
         if not engine.has_worked:
-            self._note_futile_end(model, resident, reason)
+            self._note_futile_end(model, resident, engine, reason)
         self._chore(self._tell_waiting())
 
-    def _note_futile_end(self, model: str, resident: Resident, reason: str) -> None:
-        """It ended before it had done anything: five times in a minute, and the model rests."""
+    def _note_futile_end(
+        self, model: str, resident: Resident, engine: EngineProcess | None, reason: str
+    ) -> None:
+        """It ended before it had done anything: too often in a minute, and the model rests."""
         now = self._clock()
         resident.reason = reason
         resident.futile_ends_s.append(now)
         while resident.futile_ends_s and now - resident.futile_ends_s[0] > CRASH_WINDOW_S:
             resident.futile_ends_s.popleft()
-        if len(resident.futile_ends_s) >= MAX_CRASHES:
+        was_killed = engine is not None and engine.was_killed_by_system
+        num_ends = len(resident.futile_ends_s)
+        if num_ends >= (MAX_SYSTEM_KILLS if was_killed else MAX_CRASHES):
             resident.failed_until_s = now + COOL_DOWN_S
-            logger.error("%s: failed %d times: %s", model, MAX_CRASHES, reason)
+            logger.error("%s: failed %d times: %s", model, num_ends, reason)

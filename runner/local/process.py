@@ -110,7 +110,7 @@ class EngineProcess(asyncio.Protocol):
         self.status: Status | None = None
         self.load_share = 0.0
         self.failure: str | None = None
-        self._was_killed = False
+        self._was_killed = self.was_killed_by_system = False
         self.has_worked = False
         self._heard_s = self._progress_s = clock()
         self._clock = clock
@@ -336,6 +336,7 @@ class EngineProcess(asyncio.Protocol):
         self._listening.cancel()
         was_asked = self.state == "stopping"
         self.state = "dead"
+        self.was_killed_by_system = code == -signal.SIGKILL and not self._was_killed
         if self.failure is None:
             self.failure = "the engine was stopped" if was_asked else self._last_words(code)
         if not self._loaded.done():
@@ -352,7 +353,7 @@ class EngineProcess(asyncio.Protocol):
         if code < 0:
             with contextlib.suppress(ValueError):
                 how = f"signal {-code} ({signal.Signals(-code).name})"
-        if code == -signal.SIGKILL and not self._was_killed:
+        if self.was_killed_by_system:
             how += ", which is how the system ends a process when memory runs out"
         said = next((line for line in reversed(self._stderr_tail) if line.strip()), "")
         return f"the engine process died: {how}" + (f"; it said: {said[:300]}" if said else "")

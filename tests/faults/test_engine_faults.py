@@ -29,7 +29,7 @@ from runner.config import Settings
 from runner.engine.messages import Load
 from runner.errors import EngineCrashedError, EngineLoadError
 from runner.local import pool as pool_module
-from runner.local.pool import MAX_CRASHES, Order, Pool
+from runner.local.pool import MAX_CRASHES, MAX_SYSTEM_KILLS, Order, Pool
 from runner.local.process import EngineProcess
 from runner.services import build
 from tests.api.caller import MODEL, chat_body, engine_of
@@ -161,7 +161,7 @@ async def test_an_engine_that_the_system_kills_for_its_memory_rests_and_is_told_
         child = [sys.executable, "-P", "-m", "runner.engine.child", "FD"]
         stand_in(tmp_path, monkeypatch, "/bin/sh", "-c", join, "sh", *child)
         await ordeal.undergo(Load([str(tiny_weights)], 8192, 2, 1 << 20, 1))
-        assert group.num_kills() == len(ordeal.pids) <= MAX_CRASHES
+        assert group.num_kills() == len(ordeal.pids) <= MAX_SYSTEM_KILLS
     assert "SIGKILL" in ordeal.reasons[0]
     assert "memory runs out" in ordeal.reasons[0]
     assert ordeal.residency == "failed"

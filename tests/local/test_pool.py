@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from runner.engine.messages import Load
 from runner.errors import EngineLoadError
-from runner.local.pool import COOL_DOWN_S, MAX_CRASHES, Order, Pool
+from runner.local.pool import COOL_DOWN_S, MAX_CRASHES, MAX_SYSTEM_KILLS, Order, Pool
 from runner.local.process import EngineProcess
 
 
@@ -68,6 +70,22 @@ async def test_model_that_keeps_failing_rests(tmp_path: Path, clock: Clock) -> N
         await pool.engine("m")
     clock.now_s += COOL_DOWN_S + 1
     assert pool.residency("m") == "absent"
+    await pool.aclose()
+
+
+async def test_model_whose_engine_the_system_keeps_killing_is_restarted_three_times(
+    tiny_weights: Path, clock: Clock
+) -> None:
+    pool = make_pool(tiny_weights, clock)
+    for _ in range(MAX_SYSTEM_KILLS):
+        engine = await pool.engine("m")
+        os.kill(engine.pid, signal.SIGKILL)
+        while pool.residency("m") == "ready":
+            await asyncio.sleep(0.001)
+    assert MAX_SYSTEM_KILLS == 1 + 3
+    with pytest.raises(EngineLoadError, match="when memory runs out"):
+        await pool.engine("m")
+    assert pool.residency("m") == "failed"
     await pool.aclose()
 
 
