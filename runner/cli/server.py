@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ import uvicorn
 from runner.api.app import create_app
 from runner.api.connection import Connection
 from runner.api.limits import MAX_HEADER_BYTES, Gate, is_loopback
+from runner.api.reception import Reception
 from runner.config import Settings, load
 from runner.errors import ConfigError
 from runner.services import build
@@ -29,7 +31,6 @@ from runner.web import web_router
 
 MAX_OPEN_FILES = 65536  # a connection is one; some systems start with 256
 BACKLOG = 4096  # connections that may wait in the kernel
-MAX_ACCEPTS = 16  # of them taken in one turn of the loop, so that others get theirs
 POLL_S = 0.05
 LAST_WORDS_S = 1  # for answers that were cut off to say so
 
@@ -52,6 +53,7 @@ class Server(uvicorn.Server):
         self._gate = gate
         self._stop = stop
         self._stop_timeout_s = stop_timeout_s
+        self._doors: list[tuple[socket.socket, Reception]] = []
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -62,17 +64,20 @@ class Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: Any = None) -> None:
-        """Bind, then say where."""
+        """Bind, open our own door in front of uvicorn's, then say where."""
         await super().startup(sockets)
         if self.started:
             for server in self.servers:
                 for listening in server.sockets:
-                    kind = (listening.family, listening.type)
-                    with socket.fromfd(listening.fileno(), *kind) as same:
-                        same.listen(BACKLOG)
+                    asyncio.get_running_loop().remove_reader(listening.fileno())
+                    door = socket.socket(fileno=os.dup(listening.fileno()))
+                    self._doors.append((door, Reception(door, self._welcome)))
                     host, port = listening.getsockname()[:2]
                     shown = f"[{host}]" if ":" in host else host
                     typer.echo(f"ready: http://{shown}:{port}/v1")
+
+    def _welcome(self) -> asyncio.Protocol:
+        return Connection(self.config, self.server_state, self.lifespan.state)
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Take nothing new, let what is open end, then close."""
@@ -80,6 +85,9 @@ class Server(uvicorn.Server):
         await self._wait_idle(self._stop_timeout_s)
         await self._stop()
         await self._wait_idle(LAST_WORDS_S)
+        for door, reception in self._doors:
+            reception.close()
+            door.close()
         await super().shutdown(sockets)
 
     async def _wait_idle(self, timeout_s: float) -> None:
@@ -117,7 +125,7 @@ async def serve(settings: Settings, models: tuple[str, ...]) -> None:
             server_header=False,
             http=Connection,
             ws="none",
-            backlog=MAX_ACCEPTS,
+            backlog=BACKLOG,
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,
             timeout_graceful_shutdown=LAST_WORDS_S,
             timeout_keep_alive=60,
