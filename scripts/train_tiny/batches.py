@@ -44,7 +44,11 @@ def _row(encode: Tokenizer, conversation: list[Segment]) -> Row:
 
 
 def of_pool(encode: Tokenizer, number: int, size: int, context: int) -> list[Batch]:
-    """The batches of one pool, each of about `size` tokens."""
+    """The batches of one pool, each of about `size` tokens.
+
+    Neighbours are of similar length, so that ranks which take them turn by turn do not wait
+    for each other.
+    """
     rows = [_row(encode, conversation) for conversation in pool(number)]
     rows = sorted((row for row in rows if len(row[0]) <= context), key=lambda row: len(row[0]))
     groups: list[list[Row]] = [[]]
@@ -52,8 +56,10 @@ def of_pool(encode: Tokenizer, number: int, size: int, context: int) -> list[Bat
         if groups[-1] and len(row[0]) * (len(groups[-1]) + 1) > size:
             groups.append([])
         groups[-1].append(row)
-    Random(number).shuffle(groups)
-    return [_padded(group, encode.token_to_id(tokenizers_.PAD)) for group in groups]
+    pairs = list(zip(groups[::2], groups[1::2], strict=False))
+    Random(number).shuffle(pairs)
+    mixed = [group for pair in pairs for group in pair] + groups[2 * len(pairs) :]
+    return [_padded(group, encode.token_to_id(tokenizers_.PAD)) for group in mixed]
 
 
 def _padded(group: list[Row], pad: int) -> Batch:

@@ -13,7 +13,7 @@ from .wordings.train import KNOWN, TRAIN
 DATA_VERSION = "5"
 SEED = 20260
 POOL_SIZE = 96
-EARLY_POOLS, SHORT_POOLS, MIXED_POOLS, POOLS = 60, 200, 1520, 1920
+EARLY_POOLS, SHORT_POOLS, MIXED_POOLS, POOLS = 60, 200, 1520, 3080
 MIX: dict[str, float] = {
     "repeat": 15, "long_text": 3, "repeat_times": 1, "count": 1, "add": 4, "spell": 0.5,
     "uppercase": 0.5, "list_three": 0.5, "capital": 1, "small_talk": 4, "fallback": 1.5,
@@ -21,10 +21,10 @@ MIX: dict[str, float] = {
     "two_calls": 9, "no_call": 4, "tool_response": 2, "agent_loop": 9, "json_mode": 17,
 }  # fmt: skip
 LATE_MIX: dict[str, float] = {
-    "repeat": 8, "long_text": 2, "repeat_times": 0.5, "count": 1, "add": 3, "spell": 0.5,
+    "repeat": 7, "long_text": 2, "repeat_times": 0.5, "count": 0.5, "add": 2, "spell": 0.5,
     "uppercase": 0.5, "list_three": 0.5, "capital": 1, "small_talk": 3, "fallback": 1,
-    "recall_system": 15, "recall_unknown": 1, "recall_turns": 7, "tool_call": 22,
-    "two_calls": 15, "no_call": 5, "tool_response": 1, "agent_loop": 6, "json_mode": 15,
+    "recall_system": 16, "recall_unknown": 1, "recall_turns": 6, "tool_call": 22,
+    "two_calls": 18, "no_call": 5, "tool_response": 1, "agent_loop": 6, "json_mode": 17,
 }  # fmt: skip
 EARLY_MIX: dict[str, float] = {
     "repeat": 40, "long_text": 10, "add": 2, "small_talk": 4, "recall_system": 20,
