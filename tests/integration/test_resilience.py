@@ -59,7 +59,9 @@ async def strike(server: Server, signum: int, delay_s: float) -> int | None:
 
 
 @pytest.mark.timeout(60 + 20 * NUM_CYCLES)
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGKILL, signal.SIGSTOP, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS]
+)
 async def test_streams_survive_an_engine_that_dies_or_hangs(tmp_path: Path, signum: int) -> None:
     chance = random.Random(signum)
     with serve(tmp_path, "hermes-tiny") as server:
@@ -79,6 +81,8 @@ async def test_streams_survive_an_engine_that_dies_or_hangs(tmp_path: Path, sign
                     calm = Footprint.of(parent)
         assert len(struck) == NUM_CYCLES and None not in struck
         calm.assert_no_larger(Footprint.of(parent))
+    reason = "no sign of life" if signum == signal.SIGSTOP else f"signal {signum:d} "
+    assert (tmp_path / "server.log").read_text().count(reason) >= NUM_CYCLES
 
 
 async def test_request_that_sees_two_engines_die_is_refused_and_others_are_not(
