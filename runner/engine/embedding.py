@@ -7,26 +7,39 @@ long the text, the context stays within the bytes that the plan names for it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import logging
+from collections import deque
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from runner.errors import ContextLengthError, EngineLoadError, InvalidRequestError
 
-from .llama import Batch, Context, LoadOptions, Model
-from .messages import Vector
+from .llama import Batch, Context, DecodeFailed, LoadOptions, Model
+from .messages import Failed, Vector
+from .refusal import breakdown
 
 WINDOW_TOKENS = 1024  # the parts of a longer text are computed one by one and do not see each other
 CHUNK_TOKENS = 32  # llama.cpp gives every token of an embedding a row of logits, used or not
 MEAN, FIRST = "1", "2"  # llama.cpp's pooling types
 
+logger = logging.getLogger(__name__)
 Values = npt.NDArray[np.float64]
 
 
+@dataclass(slots=True)
+class Job:
+    """A text on its way to a vector, which has its direction only once it is complete."""
+
+    id: int
+    tokens: list[int]
+    num_computed: int = 0
+    values: Values = field(default_factory=lambda: np.zeros(1))
+
+
 class Embedder:
-    """Computes one vector at a time."""
+    """Computes one vector at a time, a chunk a step, so that streams go on meanwhile."""
 
     def __init__(self, model: Model, options: LoadOptions, *, context: int) -> None:
         self._model = model
@@ -36,8 +49,8 @@ class Embedder:
         architecture = model.metadata("general.architecture")
         pooling = model.metadata(f"{architecture}.pooling_type")
         self._pooling = MEAN if pooling in (None, "0") else pooling
-        is_causal = model.metadata(f"{architecture}.attention.causal") != "false"
-        self._chunk = min(self._window, CHUNK_TOKENS) if is_causal else self._window
+        self._is_causal = model.metadata(f"{architecture}.attention.causal") != "false"
+        self._chunk = min(self._window, CHUNK_TOKENS) if self._is_causal else self._window
         self._options = replace(
             options,
             num_cells=self._window,
@@ -46,9 +59,16 @@ class Embedder:
             ubatch_size=self._chunk,
         )
         self._context: Context | None = None
+        self._batch = Batch(self._chunk)
+        self._jobs: deque[Job] = deque()
 
-    def embed(self, request_id: int, tokens: list[int]) -> Vector:
-        """The normalised vector of a token sequence.
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is to be computed."""
+        return not self._jobs
+
+    def submit(self, request_id: int, tokens: list[int]) -> None:
+        """Take in a token sequence; `step` computes it.
 
         Raises:
             ContextLengthError: it is longer than one request may be.
@@ -56,11 +76,30 @@ class Embedder:
         """
         if len(tokens) > self._context_length:
             raise ContextLengthError(len(tokens), self._context_length)
-        values = self._pool(list(self._chunks(self._open(), tokens)))
-        norm = float(np.linalg.norm(values))
-        if norm > 0:
-            values /= norm
-        return Vector(request_id, values.tolist(), len(tokens))
+        self._open()
+        self._jobs.append(Job(request_id, tokens))
+
+    def cancel(self, request_id: int) -> None:
+        """Nobody waits for this vector any more, if it was asked for."""
+        self._jobs = deque(job for job in self._jobs if job.id != request_id)
+
+    def step(self, num_tokens: int) -> Vector | Failed | None:
+        """Compute so many tokens of the text that came first, as far as they can be divided.
+
+        Returns its normalised vector once it is complete, None until then.
+        """
+        job = self._jobs[0]
+        try:
+            self._compute(job, self._open(), num_tokens)
+        except DecodeFailed as failure:
+            logger.error("an embedding failed: %s", failure)
+            self._jobs.popleft()
+            return breakdown(job.id)
+        if job.num_computed < len(job.tokens):
+            return None
+        self._jobs.popleft()
+        norm = float(np.linalg.norm(job.values)) or 1.0
+        return Vector(job.id, (job.values / norm).tolist(), len(job.tokens))
 
     def close(self) -> None:
         """Free the context, if one was made."""
@@ -81,23 +120,20 @@ class Embedder:
                 ) from None
         return self._context
 
-    def _chunks(self, context: Context, tokens: list[int]) -> Iterator[tuple[Values, int]]:
-        """What llama.cpp pooled of each chunk, and how many tokens it has."""
-        batch = Batch(self._chunk)
-        for start in range(0, len(tokens), self._window):
-            window = tokens[start : start + self._window]
+    def _compute(self, job: Job, context: Context, num_tokens: int) -> None:
+        """The next chunk: what llama.cpp pooled of it joins what was pooled before."""
+        place = job.num_computed % self._window
+        if place == 0:
             context.remove(0, 0)
-            for place in range(0, len(window), self._chunk):
-                chunk = window[place : place + self._chunk]
-                batch.clear()
-                batch.add(0, chunk, place, len(chunk))
-                context.decode(batch)
-                yield np.array(context.embedding(0), dtype=np.float64), len(chunk)
-
-    def _pool(self, chunks: list[tuple[Values, int]]) -> Values:
-        """One vector of all chunks: the mean of all tokens, or the one the model looks at."""
+        size = min(self._chunk, max(1, num_tokens)) if self._is_causal else self._chunk
+        start = job.num_computed
+        chunk = job.tokens[start : start + min(size, self._window - place)]
+        self._batch.clear()
+        self._batch.add(0, chunk, place, len(chunk))
+        context.decode(self._batch)
+        pooled = np.array(context.embedding(0), dtype=np.float64)
         if self._pooling == MEAN:
-            total = np.stack([values * count for values, count in chunks]).sum(axis=0)
-            return np.asarray(total / sum(count for _, count in chunks), dtype=np.float64)
-        values, _ = chunks[0 if self._pooling == FIRST else -1]
-        return values
+            job.values = job.values + pooled * len(chunk)
+        elif start == 0 or self._pooling != FIRST:
+            job.values = pooled
+        job.num_computed += len(chunk)

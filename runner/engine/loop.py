@@ -24,7 +24,6 @@ from .messages import (
     Detokenize,
     Done,
     Embed,
-    Failed,
     FromChild,
     FromParent,
     Output,
@@ -39,6 +38,7 @@ from .messages import (
 from .pace import Pace
 from .persistence import Persistence
 from .prompt import PromptReader, fit_prompt
+from .refusal import breakdown, refusal
 from .scheduler import Scheduler
 from .sequence import Chunk, Sequence
 from .turn import Turn
@@ -96,22 +96,19 @@ class Loop:
     @property
     def is_idle(self) -> bool:
         """Whether a step would do nothing."""
-        return self._scheduler.is_idle
+        return self._scheduler.is_idle and self._embedder.is_idle
 
     def handle(self, message: FromParent) -> None:
         """Take one word in. What fails is answered with `Failed`, never raised."""
         try:
             self._dispatch(message)
-        except ContextLengthError as error:
-            numbers = [error.num_prompt_tokens, error.num_context, int(error.has_more)]
-            self._send(Failed(_id_of(message), "context_length", str(error), numbers))
-        except InvalidRequestError as error:
-            self._send(Failed(_id_of(message), f"invalid:{error.param or ''}", str(error)))
-        except GuideError as error:
-            self._send(_too_complex(_id_of(message), error))
+        except (ContextLengthError, InvalidRequestError, GuideError) as error:
+            self._send(refusal(getattr(message, "id", -1), error))
 
     def step(self) -> None:
         """Compute one batch and pass on what came of it."""
+        if not self._embedder.is_idle:
+            self._embed()
         for sequence in self._scheduler.admit():
             self._start(sequence)
         budget = self._pace.budget(num_decoding=self._scheduler.num_decoding)
@@ -139,7 +136,7 @@ class Loop:
         cache, scheduler = self._scheduler.cache, self._scheduler
         return Status(
             step=self._num_steps,
-            is_busy=not scheduler.is_idle,
+            is_busy=not self.is_idle,
             num_running=len(scheduler.running),
             num_waiting=len(scheduler.waiting),
             num_cells=cache.num_cells,
@@ -166,8 +163,7 @@ class Loop:
             case Detokenize(id=request_id, tokens=tokens):
                 self._send(Text(request_id, self._text_of(tokens)))
             case Embed(id=request_id, pieces=pieces, tokens=tokens):
-                tokens = self._tokens_of(pieces, tokens)
-                self._send(self._embedder.embed(request_id, tokens))
+                self._embedder.submit(request_id, self._tokens_of(pieces, tokens))
             case _:
                 logger.error("unexpected word %s", type(message).__name__)
 
@@ -195,6 +191,7 @@ class Loop:
         sequence = self._scheduler.find(sequence_id)
         if sequence is not None:
             self._forget(sequence)
+        self._embedder.cancel(sequence_id)
 
     def _tokens_of(
         self, pieces: list[PromptPiece], tokens: list[int], overflow: Overflow = "error"
@@ -238,6 +235,14 @@ class Loop:
                 self._end(sequence, "stop" if generation.is_over else "length")
 
     # -- a step -----------------------------------------------------------------------------
+
+    def _embed(self) -> None:
+        """Compute a piece of a text that is to be a vector; beside streams a small one."""
+        num_decoding = self._scheduler.num_decoding
+        with self._turn:
+            word = self._embedder.step(self._pace.budget(num_decoding=num_decoding) - num_decoding)
+        if word is not None:
+            self._send(word)
 
     def _decode(self, chunks: list[Chunk]) -> bool:
         """Run the batch; False when it was undone."""
@@ -286,8 +291,7 @@ class Loop:
         logger.error("step failed: %s", failure)
         for chunk in chunks:
             self._forget(chunk.sequence)
-            message = "the engine could not compute this request; try again"
-            self._send(Failed(chunk.sequence.id, "engine", message))
+            self._send(breakdown(chunk.sequence.id))
 
     def _collect(self, chunks: list[Chunk]) -> None:
         """Sample where logits came out, and send everything in one frame."""
@@ -377,7 +381,7 @@ class Loop:
 
     def _refuse(self, sequence: Sequence, error: GuideError) -> None:
         self._forget(sequence)
-        self._send(_too_complex(sequence.id, error))
+        self._send(refusal(sequence.id, error))
 
     def _forget(self, sequence: Sequence) -> None:
         self._scheduler.remove(sequence)
@@ -386,12 +390,3 @@ class Loop:
             generation.close()
         if self._draft is not None:
             self._draft.forget(sequence.id)
-
-
-def _too_complex(sequence_id: int, error: GuideError) -> Failed:
-    message = f"the grammar is too complex to follow: {error}"
-    return Failed(sequence_id, "invalid:response_format", message)
-
-
-def _id_of(message: FromParent) -> int:
-    return getattr(message, "id", -1)

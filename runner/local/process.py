@@ -233,6 +233,9 @@ class EngineProcess(asyncio.Protocol):
         try:
             self._send(make(stream_id))
             return await self._next(stream)
+        except asyncio.CancelledError:
+            self._send(Cancel(stream_id))
+            raise
         finally:
             del self._streams[stream_id]
 
