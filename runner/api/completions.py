@@ -96,6 +96,7 @@ class CompletionShape:
             "model": self.model,
             "provider": provider,
             "choices": choices,
+            **({"usage": None} if self.include_usage else {}),
             **more,
         }
 

@@ -120,6 +120,7 @@ def test_streamed_text_is_the_whole_text(caller: Caller) -> None:
         assert [choice["finish_reason"] for choice in mine if choice["finish_reason"]] == ["length"]
     assert stream.chunks[-1]["choices"] == []
     assert stream.chunks[-1]["usage"]["completion_tokens"] == 40
+    assert {chunk["usage"] is None for chunk in stream.chunks[:-1]} == {True}
 
 
 @pytest.mark.parametrize(
