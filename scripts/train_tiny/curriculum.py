@@ -13,7 +13,7 @@ from .wordings.train import KNOWN, TRAIN
 DATA_VERSION = "5"
 SEED = 20260
 POOL_SIZE = 96
-EARLY_POOLS, SHORT_POOLS, MIXED_POOLS, POOLS = 60, 200, 1520, 3080
+EARLY_POOLS, SHORT_POOLS, MIXED_POOLS, POOLS = 60, 200, 1520, 3160
 MIX: dict[str, float] = {
     "repeat": 15, "long_text": 3, "repeat_times": 1, "count": 1, "add": 4, "spell": 0.5,
     "uppercase": 0.5, "list_three": 0.5, "capital": 1, "small_talk": 4, "fallback": 1.5,

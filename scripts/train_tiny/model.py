@@ -5,6 +5,7 @@ so export is a plain copy.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.nn import functional
 _LOOK_BACK = (1, 2, 3)
 _LOOK_STRENGTH = 5.0
 _FAST_PAIRS = 4
+_BAND = 256
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Block(nn.Module):
         mixed = self.query_key_value(normed).view(rows, length, 3, self.heads, -1)
         query, key, value = mixed.permute(2, 0, 3, 1, 4)
         query, key = rotate(query, cosine, sine), rotate(key, cosine, sine)
-        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        seen = attend(query, key, value)
         x = x + self.out(seen.transpose(1, 2).reshape(rows, length, width))
         normed = functional.rms_norm(x, (width,), self.feed_norm, self.epsilon)
         gate, up = self.gate_up(normed).chunk(2, dim=-1)
@@ -91,6 +93,51 @@ class TinyHermes(nn.Module):
             x = x[wanted]
         x = functional.rms_norm(x, (self.shape.width,), self.norm, self.shape.norm_epsilon)
         return functional.linear(x, self.embedding.weight)
+
+
+class Bands(torch.autograd.Function):
+    """Causal attention in bands of queries, each over no more keys than it may see.
+
+    On a processor, plain products in bfloat16 take half the time of the fused kernel. Queries
+    are scaled by the caller; all are (rows * heads, length, size).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """What the queries see."""
+        hidden = torch.full((_BAND, _BAND), float("-inf"), dtype=query.dtype).triu(1)
+        seen, weights = torch.empty_like(value), []
+        for start in range(0, query.shape[1], _BAND):
+            stop = min(start + _BAND, query.shape[1])
+            scores = torch.bmm(query[:, start:stop], key[:, :stop].mT)
+            scores[..., start:] += hidden[: stop - start, : stop - start]
+            weights.append(scores.softmax(-1))
+            seen[:, start:stop] = torch.bmm(weights[-1], value[:, :stop])
+        ctx.save_for_backward(query, key, value, *weights)
+        return seen
+
+    @staticmethod
+    def backward(ctx: Any, d_seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The gradients of queries, keys and values."""
+        query, key, value, *weights = ctx.saved_tensors
+        d_query, d_key, d_value = (torch.zeros_like(x) for x in (query, key, value))
+        for band, weight in enumerate(weights):
+            start, stop = band * _BAND, weight.shape[2]
+            d_band = d_seen[:, start:stop]
+            d_value[:, :stop].baddbmm_(weight.mT, d_band)
+            d_weight = torch.bmm(d_band, value[:, :stop].mT)
+            d_scores = torch._softmax_backward_data(d_weight, weight, -1, weight.dtype)
+            d_query[:, start:stop] = torch.bmm(d_scores, key[:, :stop])
+            d_key[:, :stop].baddbmm_(d_scores.mT, query[:, start:stop])
+        return d_query, d_key, d_value
+
+
+@torch.compiler.disable  # the number of bands follows from the length
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Causal attention over (rows, heads, length, size)."""
+    shape = query.shape
+    flat = (x.reshape(-1, *shape[2:]) for x in (query * shape[-1] ** -0.5, key, value))
+    return Bands.apply(*flat).view(shape)
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
