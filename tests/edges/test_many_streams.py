@@ -7,6 +7,7 @@ asserted in full runs only.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -31,27 +32,37 @@ HEALTH_P99_S = 0.1
 BURST_S = 1.0
 
 
-def meanwhile(origin: str, program: str, *numbers: int) -> tuple[dict[str, Any], list[float]]:
-    """What a program says of its connections, and how long health took while it ran."""
+def meanwhile(
+    origin: str, *programs: tuple[str, int] | tuple[str, int, int]
+) -> tuple[list[dict[str, Any]], list[float]]:
+    """What programs say of their connections, and how long health took while they ran."""
     port = origin.rpartition(":")[2]
-    command = [sys.executable, "-m", f"tests.edges.{program}", port, *map(str, numbers)]
     taken_s = []
-    with (
-        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running,
-        httpx.Client(base_url=origin, timeout=30) as client,
-    ):
-        while running.poll() is None:
+    with contextlib.ExitStack() as stack, httpx.Client(base_url=origin, timeout=30) as client:
+        running = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", f"tests.edges.{name}", port, *map(str, numbers)],
+                    cwd=ROOT,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for name, *numbers in programs
+        ]
+        while any(program.poll() is None for program in running):
             begun_s = time.perf_counter()
             assert client.get("/health").status_code == 200
             taken_s.append(time.perf_counter() - begun_s)
             time.sleep(0.02)
-        assert running.stdout is not None
-        return json.loads(running.stdout.read()), sorted(taken_s)
+        said = [program.stdout.read() for program in running if program.stdout is not None]
+    return [json.loads(words) for words in said], sorted(taken_s)
 
 
 def crowd(origin: str, num_tokens: int) -> tuple[dict[str, int], list[float]]:
     """How the streams ended, and how long health took meanwhile."""
-    return meanwhile(origin, "crowd", NUM_STREAMS, num_tokens)
+    [ends], taken_s = meanwhile(origin, ("crowd", NUM_STREAMS, num_tokens))
+    return ends, taken_s
 
 
 def p99_of(taken_s: list[float]) -> float:
@@ -90,7 +101,7 @@ def test_a_burst_of_connections_is_answered_to_the_last(tmp_path: Path) -> None:
     with serve(tmp_path, MODEL) as server:
         process = psutil.Process(server.process.pid)
         num_fds = process.num_fds()
-        figures, taken_s = meanwhile(server.origin, "burst", NUM_CONNECTS)
+        [figures], taken_s = meanwhile(server.origin, ("burst", NUM_CONNECTS))
         deadline_s = time.monotonic() + 10
         while process.num_fds() > num_fds + 2:
             assert time.monotonic() < deadline_s, "connections were left open"
@@ -102,3 +113,16 @@ def test_a_burst_of_connections_is_answered_to_the_last(tmp_path: Path) -> None:
     assert set(figures["ends"]) <= {"404", "429"}, figures
     assert sum(figures["ends"].values()) == NUM_CONNECTS
     assert NUM_CONNECTS < FULL_BURST or p99_of(taken_s) < HEALTH_P99_S
+
+
+@pytest.mark.timeout(600)
+def test_a_burst_beside_many_streams_disturbs_none_of_them(tmp_path: Path) -> None:
+    room = str(NUM_STREAMS + NUM_CONNECTS)
+    limits = {"RUNNER_SERVER__MAX_OPEN_REQUESTS": room, "RUNNER_ENGINE__QUEUE": room}
+    with serve(tmp_path, MODEL, **limits) as server:
+        [ends, burst], taken_s = meanwhile(
+            server.origin, ("crowd", NUM_STREAMS, 48), ("burst", NUM_CONNECTS)
+        )
+    check_health(taken_s, ends, HEALTH_P99_S)
+    assert ends == {"done": NUM_STREAMS}
+    assert burst["ends"] == {"404": NUM_CONNECTS}
