@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,9 @@ async def test_skill_is_no_less_through_the_server_than_directly(
 ) -> None:
     cases = held_out(skill, COUNT, SEED)
     chance = 2.6 * math.sqrt(measured[skill] * (1 - measured[skill]) / COUNT) + 0.02
-    assert share_right(cases, await answer(shared_server, cases)) >= measured[skill] - chance
+    share = share_right(cases, await answer(shared_server, cases))
+    sys.stderr.write(f"{skill}: {share:.1%} through the server, {measured[skill]:.1%} directly\n")
+    assert share >= measured[skill] - chance
 
 
 async def test_required_call_always_satisfies_its_schema(shared_server: Server) -> None:
@@ -91,6 +94,7 @@ async def test_required_call_always_satisfies_its_schema(shared_server: Server) 
         for case, message in zip(cases, messages, strict=True)
         if message["finish_reason"] != "length"  # a little model may babble until it is cut off
     ]
+    sys.stderr.write(f"required: {len(complete)} of {COUNT} calls came to an end\n")
     assert len(complete) >= 0.9 * COUNT
     for case, message in complete:
         schemas = {
