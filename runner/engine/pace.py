@@ -8,12 +8,16 @@ pays.
 
 from __future__ import annotations
 
-GAP_FACTOR = 2.2  # a mixed step may take this many times a plain decode step
+GAP_FACTOR = 2.6  # a mixed step is to take this many times a plain decode step,
+GAP_LIMIT = 2.8  # and no more than this many times
 UNNOTICED_S = 0.01  # a gap that long is nothing to anyone, however fast the model
 TARGET_ALONE_S = 1.5
 WHOLE_PIECE = 64  # llama.cpp computes multiples of it best
-SMALLEST_PIECE = 8
-TILE = 16  # llama.cpp computes so many tokens at once in less time than a few fewer
+SMALLEST_PIECE = 4
+GROWTH = 2  # from one piece beside streams to the next: what a token takes depends on how many
+TILE, TILE_REST = 16, 3  # llama.cpp computes a tile in no more time than that many tokens fewer
+FIRST_SHARE = 0.5  # of a decode step: what a prompt token beside streams may take, until known
+LEAST_SHARE = 0.1  # of a mixed step: what its prompt took at least, whatever was measured
 SMOOTHING = 0.3
 LARGEST_KNOWN = 128  # above this, batches are prompts; below, each size has its own cost
 
@@ -24,7 +28,9 @@ class Pace:
     def __init__(self, *, batch_size: int, first_piece: int = 64) -> None:
         self._batch_size = batch_size
         self._first_piece = first_piece
-        self._prompt_token_s: float | None = None
+        self._alone_s: float | None = None  # for one prompt token, in a step of prompts only
+        self._beside_s: float | None = None  # the same, beside streams
+        self._last_piece = SMALLEST_PIECE  # beside streams
         self._cost_s: dict[int, float] = {}
 
     def record(self, *, num_decoded: int, num_prompt: int, duration_s: float) -> None:
@@ -34,31 +40,46 @@ class Pace:
             bucket = num_tokens.bit_length()
             per_token = duration_s / num_tokens
             self._cost_s[bucket] = blend(self._cost_s.get(bucket), per_token)
-        if num_prompt >= SMALLEST_PIECE:
-            beside_s = self.cost_s(num_decoded) or 0.0 if num_decoded else 0.0
-            extra = max(duration_s - beside_s, 1e-6)
-            self._prompt_token_s = blend(self._prompt_token_s, extra / num_prompt)
+        if num_prompt < SMALLEST_PIECE:
+            return
+        if num_decoded and num_prompt > GROWTH * self._last_piece + TILE_REST:
+            return  # prompts that were computed whole: in large pieces a token takes less
+        if num_decoded:
+            extra_s = max(duration_s - self._plain_s(num_decoded), LEAST_SHARE * duration_s)
+            self._beside_s = blend(self._beside_s, extra_s / num_prompt)
+            self._last_piece = num_prompt
+        else:
+            self._alone_s = blend(self._alone_s, duration_s / num_prompt)
 
     def budget(self, *, num_decoding: int) -> int:
-        """Tokens the next step may compute, the `num_decoding` tokens of streams included."""
+        """Tokens the next step may compute, the `num_decoding` tokens of streams included.
+
+        Where nothing is known yet the first piece is a small one, and what it took says more.
+        """
         if not num_decoding:
             return self.whole_budget()
-        if self._prompt_token_s is None:
-            piece = self._first_piece
-        else:
-            allowed_s = (GAP_FACTOR - 1) * (self.cost_s(num_decoding) or 0.0)
-            piece = int(max(allowed_s, UNNOTICED_S) / self._prompt_token_s)
-        total = num_decoding + max(SMALLEST_PIECE, piece)
-        return min(self._batch_size, max(total, TILE))
+        plain_s = self._plain_s(num_decoding)
+        each_s = self._beside_s or FIRST_SHARE * plain_s
+        allowed_s = max((GAP_FACTOR - 1) * plain_s, UNNOTICED_S)
+        piece = round(allowed_s / each_s) if each_s else SMALLEST_PIECE
+        piece = max(SMALLEST_PIECE, min(piece, GROWTH * self._last_piece))
+        to_tile = -(num_decoding + piece) % TILE
+        if to_tile <= TILE_REST and (piece + to_tile) * each_s <= (GAP_LIMIT - 1) * plain_s:
+            piece += to_tile
+        return min(self._batch_size, num_decoding + piece)
 
     def whole_budget(self) -> int:
         """Tokens that a step may compute when no stream minds waiting for it."""
-        if self._prompt_token_s is None:
+        if self._alone_s is None:
             return min(self._batch_size, self._first_piece)
-        tokens = max(SMALLEST_PIECE, int(TARGET_ALONE_S / self._prompt_token_s))
+        tokens = max(SMALLEST_PIECE, int(TARGET_ALONE_S / self._alone_s))
         if tokens > WHOLE_PIECE:
             tokens -= tokens % WHOLE_PIECE
         return min(self._batch_size, tokens)
+
+    def _plain_s(self, num_decoding: int) -> float:
+        """A step of streams only; nothing where none was measured."""
+        return self.cost_s(num_decoding) or 0.0
 
     def cost_s(self, num_tokens: int) -> float | None:
         """Seconds that a batch of this size takes; None where nothing was measured.
