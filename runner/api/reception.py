@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 URGENT = b"GET /health"
 MAX_ACCEPTS = 64  # connections taken from the kernel in one turn of the loop
-MAX_BEGUN = 8  # requests begun in one turn
+MAX_BEGUN = 2  # requests begun in one turn
 SILENT_S = 1.0  # without a byte; from then on the protocol's own patience counts
 NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 NO_ROOM_S = 0.2  # until it is tried again
