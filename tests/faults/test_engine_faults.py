@@ -168,6 +168,7 @@ async def test_an_engine_that_the_system_kills_for_its_memory_rests_and_is_told_
     assert "rests for a while" in ordeal.reasons[-1]
 
 
+@pytest.mark.timeout(60 + 10 * NUM_CYCLES)
 def test_a_server_that_is_killed_leaves_nothing_running_and_its_books_whole(
     tmp_path: Path,
 ) -> None:
