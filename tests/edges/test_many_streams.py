@@ -46,6 +46,7 @@ def meanwhile(
                     cwd=ROOT,
                     stdout=subprocess.PIPE,
                     text=True,
+                    start_new_session=True,  # on one machine the kernel shares time by session
                 )
             )
             for name, *numbers in programs
