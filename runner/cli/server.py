@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -116,6 +117,7 @@ async def serve(settings: Settings, models: tuple[str, ...]) -> None:
         server = settings.server
         app = create_app(services)
         app.include_router(web_router())
+        gc.freeze()  # what is there now stays: no collection needs to look at it again
         config = uvicorn.Config(
             app,
             host=server.host,
