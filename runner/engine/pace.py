@@ -25,9 +25,8 @@ LARGEST_KNOWN = 128  # above this, batches are prompts; below, each size has its
 class Pace:
     """Rolling times of decode steps, of one prompt token, and of small batches by size."""
 
-    def __init__(self, *, batch_size: int, first_piece: int = 64) -> None:
+    def __init__(self, *, batch_size: int) -> None:
         self._batch_size = batch_size
-        self._first_piece = first_piece
         self._alone_s: float | None = None  # for one prompt token, in a step of prompts only
         self._beside_s: float | None = None  # the same, beside streams
         self._last_piece = SMALLEST_PIECE  # beside streams
@@ -71,7 +70,7 @@ class Pace:
     def whole_budget(self) -> int:
         """Tokens that a step may compute when no stream minds waiting for it."""
         if self._alone_s is None:
-            return min(self._batch_size, self._first_piece)
+            return min(self._batch_size, WHOLE_PIECE)
         tokens = max(SMALLEST_PIECE, int(TARGET_ALONE_S / self._alone_s))
         if tokens > WHOLE_PIECE:
             tokens -= tokens % WHOLE_PIECE

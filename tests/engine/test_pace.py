@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from runner.engine.pace import SMALLEST_PIECE, Pace
 
-# Seconds that a batch of so many tokens takes: a 1B model on two cores, with kernels that like
-# multiples of four and of sixteen.
+# What a batch of so many tokens takes: a 1B model on two cores, with kernels that like multiples
+# of four and of sixteen.
 TWO_CORES_MS = {
     1: 22, 2: 29, 3: 37, 4: 42, 5: 53, 6: 63, 7: 71, 8: 71, 9: 81, 10: 85, 11: 92, 12: 88, 13: 95,
     14: 102, 15: 111, 16: 89, 17: 104, 18: 114, 20: 120, 22: 135, 24: 136, 28: 159, 32: 159,
@@ -45,7 +45,7 @@ def test_a_long_prompt_never_triples_the_gap_of_a_stream(num_streams: int) -> No
 
 
 @given(st.integers(1, 8), st.floats(0.012, 0.5), st.floats(0.001, 0.4))
-def test_on_no_machine_a_long_prompt_triples_the_gap_of_a_stream(
+def test_on_other_machines_a_long_prompt_does_not_triple_the_gap_either(
     num_streams: int, step_s: float, share: float
 ) -> None:
     """A machine on which a step has a cost of its own, and each token some of it."""
