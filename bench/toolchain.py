@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+ENGINE_FLAGS = Path(__file__).resolve().parents[1] / "scripts" / "engine_flags"
 TARGETS = ("llama-server", "llama-batched-bench")
 
 
@@ -65,7 +66,10 @@ def _build(sources: Path, build: Path) -> None:
     unwanted = ["TESTS", "EXAMPLES", "MTMD", "UI"]
     flags = [f"-D{flag}" for flag in wanted] + [f"-DLLAMA_BUILD_{part}=OFF" for part in unwanted]
     flags.append("-DLLAMA_USE_PREBUILT_UI=OFF")
-    subprocess.run(["cmake", "-S", str(sources), "-B", str(build), *flags], check=True)
+    needed = subprocess.run([ENGINE_FLAGS], check=True, capture_output=True, text=True).stdout
+    environment = os.environ | {"CXXFLAGS": f"{os.environ.get('CXXFLAGS', '')} {needed.strip()}"}
+    configure = ["cmake", "-S", str(sources), "-B", str(build), *flags]
+    subprocess.run(configure, check=True, env=environment)
     jobs = str(os.cpu_count() or 1)
     command = ["cmake", "--build", str(build), "--parallel", jobs, "--target", *TARGETS]
     subprocess.run(command, check=True)

@@ -27,8 +27,10 @@ from runner.memory import (
     shape_from_catalog,
     shape_from_header,
 )
+from runner.memory.arrangement import is_repacked, repacked_size_bytes
 from runner.memory.footprint import Loading, measure, place
 from runner.memory.quantization import BEST_FIRST, is_known
+from runner.memory.shape import Weight
 from runner.memory.speed import REACHED
 from tests.fakes.hollow_gguf import HollowShape, write_hollow_gguf
 
@@ -298,6 +300,24 @@ def test_copied_weights_count_once_but_show_twice_while_loading(eight: ModelShap
     assert sums.repacked_bytes > 3 * GIB and plain.repacked_bytes == 0
     assert sums.needed_ram_bytes == pytest.approx(plain.needed_ram_bytes, rel=0.01)
     assert sums.peak_ram_bytes > plain.peak_ram_bytes + 2.5 * GIB
+
+
+def test_amx_tiles_take_matrices_of_whole_tiles_and_some_bytes_more() -> None:
+    amx = X86 | {"amx_int8", "avx512_vnni"}
+    matrix = Weight("ffn_down", 0, "Q8_0", (4096, 1024), 4096 * 1024 // 32 * 34)
+    assert not is_repacked(matrix, X86) and is_repacked(matrix, amx)
+    assert repacked_size_bytes(matrix, amx) == 4096 * 1024 // 32 * 38
+    for kind, size in (("Q4_K", 148), ("Q5_K", 180), ("Q6_K", 210), ("IQ4_XS", 138)):
+        plain = {"Q4_K": 144, "Q5_K": 176, "Q6_K": 210, "IQ4_XS": 136}[kind]
+        weight = replace(matrix, type=kind, size_bytes=4096 * 1024 // 256 * plain)
+        assert repacked_size_bytes(weight, amx) == 4096 * 1024 // 256 * size
+    for other in (
+        replace(matrix, type="Q3_K"),
+        replace(matrix, shape=(4096, 1016)),
+        replace(matrix, role="ffn_down_exps", shape=(4096, 1024, 8)),
+        replace(matrix, role="token_embd"),
+    ):
+        assert not is_repacked(other, amx)
 
 
 def test_what_llama_cpp_said_replaces_the_formula(eight: ModelShape) -> None:

@@ -2,7 +2,8 @@
 
 Owns the engines of this server, who uses them, and the memory of their failures. Invariants: for
 each model there is at most one child that is starting or ready; a model in use is never unloaded;
-a model that keeps dying before it has done anything is left alone for a while.
+a model that keeps dying before it has done anything is left alone for a while. An engine that met
+an instruction this processor refuses is started anew without the kernels made for the processor.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from runner.engine.messages import Load, Loaded
 from runner.errors import EngineLoadError
@@ -89,6 +92,7 @@ class Pool:
         self._changed = asyncio.Condition()
         self._chores: set[asyncio.Task[object]] = set()
         self._closing = False
+        self._trusts_kernels = True  # those for weights arranged for this very processor
 
     def residency(self, model: str) -> Residency:
         """Whether the model is loaded, being loaded, absent, or failing."""
@@ -192,7 +196,10 @@ class Pool:
         try:
             order = await self._plan(model)
             await self._make_room(model, resident, order.ram_bytes)
-            engine = resident.engine = await self._start(order.load)
+            load = order.load
+            if not self._trusts_kernels:
+                load = msgspec.structs.replace(load, repack=False)
+            engine = resident.engine = await self._start(load)
             resident.num_loads += 1
             resident.keep_alive_s = order.keep_alive_s
             order.note(await engine.wait_ready())
@@ -246,6 +253,7 @@ class Pool:
         resident.num_crashes += 1
         reason = engine.failure or "it died"
         logger.warning("%s: %s", model, reason)
+        self._trusts_kernels &= not engine.met_illegal_instruction
         if not engine.has_worked:
             self._note_futile_end(model, resident, engine, reason)
         self._chore(self._tell_waiting())

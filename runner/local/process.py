@@ -111,6 +111,7 @@ class EngineProcess(asyncio.Protocol):
         self.load_share = 0.0
         self.failure: str | None = None
         self._was_killed = self.was_killed_by_system = False
+        self.met_illegal_instruction = False
         self.has_worked = False
         self._heard_s = self._progress_s = clock()
         self._clock = clock
@@ -340,6 +341,7 @@ class EngineProcess(asyncio.Protocol):
         was_asked = self.state == "stopping"
         self.state = "dead"
         self.was_killed_by_system = code == -signal.SIGKILL and not self._was_killed
+        self.met_illegal_instruction = code == -signal.SIGILL
         if self.failure is None:
             self.failure = "the engine was stopped" if was_asked else self._last_words(code)
         if not self._loaded.done():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from .arrangement import is_repacked, repacked_size_bytes
 from .quantization import BITS
 from .shape import ModelShape, Weight
 
@@ -115,7 +116,7 @@ def place(shape: ModelShape, gpu_layers: int, instruction_sets: frozenset[str]) 
         if _is_on_gpu(weight, shape.num_layers, gpu_layers):
             gpu_bytes += weight.size_bytes
         elif is_repacked(weight, instruction_sets):
-            repacked_bytes += weight.size_bytes
+            repacked_bytes += repacked_size_bytes(weight, instruction_sets)
         else:
             mapped.append(weight)
     kept_bytes = sum(weight.size_bytes for weight in mapped if weight.role != SECOND_USE)
@@ -153,27 +154,6 @@ def measure(shape: ModelShape, loading: Loading, placement: Placement) -> Footpr
         gpu_compute_bytes=reserved * uses_gpu,
         gpu_embedding_bytes=embedding_gpu,
     )
-
-
-def is_repacked(weight: Weight, instruction_sets: frozenset[str]) -> bool:
-    """Whether the engine copies this matrix into the processor's own arrangement.
-
-    Follows `ggml_repack_get_optimal_repack_type` of llama.cpp.
-    """
-    if len(weight.shape) < 2 or weight.role == "token_embd":
-        return False
-    rows = weight.shape[1]
-    on_x86 = {"Q4_0": "avx2", "Q4_K": "avx2", "IQ4_NL": "avx2", "MXFP4": "avx2", "Q2_K": "avx512"}
-    if on_x86.get(weight.type) in instruction_sets:
-        return rows % 8 == 0
-    if "neon" not in instruction_sets or not instruction_sets & {"dotprod", "matmul_int8"}:
-        return False
-    by_four = weight.type in ("Q4_0", "Q8_0", "Q1_0") or (
-        weight.type in ("IQ4_NL", "MXFP4") and "dotprod" in instruction_sets
-    )
-    if by_four:
-        return rows % 4 == 0
-    return weight.type in ("Q4_K", "Q5_K", "Q6_K") and rows % 8 == 0
 
 
 def bytes_per_cell(shape: ModelShape, kv_type: str) -> float:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from runner.hardware import Hardware
 
-from .footprint import bytes_per_cell, is_repacked
+from .arrangement import is_repacked
+from .footprint import bytes_per_cell
 from .shape import ModelShape, Weight
 
 FILLED_CELLS = 512

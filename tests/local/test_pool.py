@@ -58,6 +58,28 @@ async def test_crashed_engine_is_replaced_by_a_new_child(tiny_weights: Path, clo
     await pool.aclose()
 
 
+async def test_engine_that_met_an_illegal_instruction_comes_back_with_plain_kernels(
+    tiny_weights: Path, clock: Clock
+) -> None:
+    orders: list[Load] = []
+
+    async def plan(_model: str) -> Order:
+        return Order(Load([str(tiny_weights)], 512, 2, 1024, 1), ram_bytes=100)
+
+    async def start(load: Load) -> EngineProcess:
+        orders.append(load)
+        return await EngineProcess.start(load, clock)
+
+    pool = Pool(plan, clock=clock, start=start)
+    for signum in (signal.SIGSEGV, signal.SIGILL, signal.SIGSEGV):
+        os.kill((await pool.engine("m")).pid, signum)
+        while pool.residency("m") == "ready":
+            await asyncio.sleep(0.001)
+    await pool.engine("m")
+    assert [order.repack for order in orders] == [True, True, False, False]
+    await pool.aclose()
+
+
 async def test_model_that_keeps_failing_rests(tmp_path: Path, clock: Clock) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"not a model")
