@@ -50,16 +50,21 @@ def of_pool(encode: Tokenizer, number: int, size: int, context: int) -> list[Bat
     for each other.
     """
     rows = [_row(encode, conversation) for conversation in pool(number)]
-    rows = sorted((row for row in rows if len(row[0]) <= context), key=lambda row: len(row[0]))
+    rows = [row for row in rows if len(row[0]) <= context]
+    groups = grouped(rows, size, encode.token_to_id(tokenizers_.PAD))
+    pairs = list(zip(groups[::2], groups[1::2], strict=False))
+    Random(number).shuffle(pairs)
+    return [group for pair in pairs for group in pair] + groups[2 * len(pairs) :]
+
+
+def grouped(rows: list[Row], size: int, pad: int) -> list[Batch]:
+    """Batches of about `size` tokens, from short rows to long ones."""
     groups: list[list[Row]] = [[]]
-    for row in rows:
+    for row in sorted(rows, key=lambda row: len(row[0])):
         if groups[-1] and len(row[0]) * (len(groups[-1]) + 1) > size:
             groups.append([])
         groups[-1].append(row)
-    pairs = list(zip(groups[::2], groups[1::2], strict=False))
-    Random(number).shuffle(pairs)
-    mixed = [group for pair in pairs for group in pair] + groups[2 * len(pairs) :]
-    return [_padded(group, encode.token_to_id(tokenizers_.PAD)) for group in mixed]
+    return [_padded(group, pad) for group in groups if group]
 
 
 def _padded(group: list[Row], pad: int) -> Batch:

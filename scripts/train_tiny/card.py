@@ -86,7 +86,8 @@ wrong. Prompts longer than {context:,} tokens do not fit.
 makes the data, the tokenizer, the model, this table and this card, in some hours on two
 cores. The data follow from the seed and the data version. The shipped weights came from one run
 that was stopped and resumed while the shares of the skills, the wordings, the batch size and the
-learning rate were still being tuned, so a rebuild gives an equivalent model, not the same bytes.
+learning rate were still being tuned, and that was once taken up again from an earlier version of
+this file (`restore`), so a rebuild gives an equivalent model, not the same bytes.
 """
 
 

@@ -2,7 +2,8 @@
 
 A pool is a set of conversations that follows from the seed and its number alone, so training
 can stop and resume anywhere. Early pools hold short texts, later ones the whole mix, and the
-last ones dwell on what is learnt slowest: putting each value to its name in tool calls.
+last ones dwell on what is learnt slowest: putting each value to its name, in tool calls and
+objects, with and without thinking. From `SHALLOW_POOLS` on the network has one more layer.
 """
 
 from random import Random
@@ -13,7 +14,7 @@ from .wordings.train import KNOWN, TRAIN
 DATA_VERSION = "5"
 SEED = 20260
 POOL_SIZE = 96
-EARLY_POOLS, SHORT_POOLS, MIXED_POOLS, POOLS = 60, 200, 1520, 3160
+EARLY_POOLS, SHORT_POOLS, MIXED_POOLS, SHALLOW_POOLS, POOLS = 60, 200, 1520, 3160, 3680
 MIX: dict[str, float] = {
     "repeat": 15, "long_text": 3, "repeat_times": 1, "count": 1, "add": 4, "spell": 0.5,
     "uppercase": 0.5, "list_three": 0.5, "capital": 1, "small_talk": 4, "fallback": 1.5,
@@ -26,6 +27,12 @@ LATE_MIX: dict[str, float] = {
     "recall_system": 16, "recall_unknown": 1, "recall_turns": 6, "tool_call": 22,
     "two_calls": 18, "no_call": 5, "tool_response": 1, "agent_loop": 6, "json_mode": 17,
 }  # fmt: skip
+DEEP_MIX: dict[str, float] = {
+    "repeat": 10, "long_text": 1, "repeat_times": 0.3, "count": 0.3, "add": 1, "spell": 0.3,
+    "uppercase": 0.3, "list_three": 0.3, "capital": 0.5, "small_talk": 3, "fallback": 1,
+    "recall_system": 19, "recall_unknown": 1, "recall_turns": 6, "tool_call": 23,
+    "two_calls": 13, "no_call": 5, "tool_response": 1, "agent_loop": 6, "json_mode": 23,
+}  # fmt: skip
 EARLY_MIX: dict[str, float] = {
     "repeat": 40, "long_text": 10, "add": 2, "small_talk": 4, "recall_system": 20,
     "recall_turns": 15, "json_mode": 6,
@@ -37,20 +44,30 @@ SHORT_MIX: dict[str, float] = {
 }  # fmt: skip
 
 
+def mix_of(number: int) -> dict[str, float]:
+    """The shares of the skills in pool `number`; those behind the last are for other uses."""
+    phases = (
+        (EARLY_POOLS, EARLY_MIX), (SHORT_POOLS, SHORT_MIX), (MIXED_POOLS, MIX),
+        (SHALLOW_POOLS, LATE_MIX), (POOLS, DEEP_MIX),
+    )  # fmt: skip
+    return next((mix for stop, mix in phases if number < stop), MIX)
+
+
 def conversation(rng: Random, number: int = POOLS) -> list[Segment]:
     """One training conversation of pool `number`."""
-    early, short, late = number < EARLY_POOLS, number < SHORT_POOLS, MIXED_POOLS <= number < POOLS
-    mix = EARLY_MIX if early else SHORT_MIX if short else LATE_MIX if late else MIX
+    short, late = number < SHORT_POOLS, MIXED_POOLS <= number < POOLS
+    deep = SHALLOW_POOLS <= number < POOLS
+    mix = mix_of(number)
     skill = rng.choices(list(mix), list(mix.values()))[0]
     long = not short and rng.random() < 0.04
-    thinking = rng.random() < (0.05 if short else 0.16)
+    thinking = rng.random() < (0.05 if short else 0.2 if deep else 0.16)
     plain = skill in ("recall_unknown", "no_call") or not skill.startswith(("recall", "tool"))
     extras = rng.choice((0, 1, 2, 3) if plain else (0, 0, 1, 2))
     if short:
         extras = min(extras, 1)
     if long:
         extras += 2
-    bank = KNOWN if late and rng.random() < 0.3 else TRAIN
+    bank = KNOWN if late and rng.random() < (0.6 if deep else 0.3) else TRAIN
     talk = dialogue(rng, bank, skill, extras=extras, long=long, thinking=thinking)
     return segments(rng, talk)
 

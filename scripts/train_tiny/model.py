@@ -4,7 +4,8 @@ Weights keep the layout of llama.cpp's `llama` architecture, whose rotary pairs 
 so export is a plain copy.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -93,6 +94,25 @@ class TinyHermes(nn.Module):
             x = x[wanted]
         x = functional.rms_norm(x, (self.shape.width,), self.norm, self.shape.norm_epsilon)
         return functional.linear(x, self.embedding.weight)
+
+    @torch.no_grad()
+    def deepen(self, after: Sequence[int]) -> "TinyHermes":
+        """A network with one more block behind each of these, which says the same at first.
+
+        A new block reads like the one before it and adds nothing yet.
+        """
+        sources: list[Block] = []
+        for index, block in enumerate(self.blocks):
+            sources += [block, block] if index in after else [block]
+        deeper = TinyHermes(replace(self.shape, layers=len(sources)))
+        deeper.embedding.load_state_dict(self.embedding.state_dict())
+        deeper.norm.copy_(self.norm)
+        for index, (block, source) in enumerate(zip(deeper.blocks, sources, strict=True)):
+            block.load_state_dict(source.state_dict())
+            if index and source is sources[index - 1]:
+                block.out.weight.zero_()
+                block.down.weight.zero_()
+        return deeper
 
 
 class Bands(torch.autograd.Function):

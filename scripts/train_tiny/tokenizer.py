@@ -39,9 +39,9 @@ def _texts() -> Iterator[str]:
             yield from (piece for piece in _SPECIAL.split(text) if piece)
 
 
-def train(path: Path) -> Tokenizer:
-    """Train the tokenizer on conversations that the model itself never sees, and save it."""
-    tokenizer = Tokenizer(BPE())
+def around(model: BPE) -> Tokenizer:
+    """A tokenizer with our way of cutting text, around this model."""
+    tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = Sequence(
         [
             Split(Regex(_QWEN2), behavior="isolated"),
@@ -49,6 +49,12 @@ def train(path: Path) -> Tokenizer:
         ]
     )
     tokenizer.decoder = ByteLevelDecoder()
+    return tokenizer
+
+
+def train(path: Path) -> Tokenizer:
+    """Train the tokenizer on conversations that the model itself never sees, and save it."""
+    tokenizer = around(BPE())
     size = VOCABULARY - len(CONTROL) - len(TAGS)
     trainer = BpeTrainer(
         vocab_size=size, initial_alphabet=ByteLevel.alphabet(), show_progress=False

@@ -60,6 +60,7 @@ NOT_HERE = {
     "test_deployment.py holds options and files against the program",
     "RUNNER_API_KEY=choose-one docker": "needs a Docker engine; test_deployment.py reads the file",
     'CMAKE_ARGS="-DGGML_CUDA=on"': "compiles for a CUDA card",
+    'CXXFLAGS="-fno-dse': "compiles llama.cpp; scripts/setup does it with the same flags",
     "scripts/train_tiny/build": "trains for hours",
     "scripts/container_steps": "needs root and debootstrap, and compiles llama.cpp",
     "bench/run": "builds llama-server and measures for half an hour",
