@@ -205,6 +205,8 @@ class Pool:
             order.note(await engine.wait_ready())
         except BaseException as error:
             resident.engine, resident.ram_bytes = None, 0
+            if engine is not None:
+                self._trusts_kernels &= not engine.met_illegal_instruction
             if engine is not None and engine.state != "dead":
                 await engine.stop()
             if isinstance(error, EngineLoadError):

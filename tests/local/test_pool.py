@@ -80,6 +80,29 @@ async def test_engine_that_met_an_illegal_instruction_comes_back_with_plain_kern
     await pool.aclose()
 
 
+async def test_illegal_instruction_while_loading_is_noted_too(
+    tiny_weights: Path, clock: Clock
+) -> None:
+    orders: list[Load] = []
+
+    async def plan(_model: str) -> Order:
+        return Order(Load([str(tiny_weights)], 512, 2, 1024, 1), ram_bytes=100)
+
+    async def start(load: Load) -> EngineProcess:
+        orders.append(load)
+        engine = await EngineProcess.start(load, clock)
+        if load.repack:
+            os.kill(engine.pid, signal.SIGILL)
+        return engine
+
+    pool = Pool(plan, clock=clock, start=start)
+    with pytest.raises(EngineLoadError, match="SIGILL"):
+        await pool.engine("m")
+    await pool.engine("m")
+    assert [order.repack for order in orders] == [True, False]
+    await pool.aclose()
+
+
 async def test_model_that_keeps_failing_rests(tmp_path: Path, clock: Clock) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"not a model")
