@@ -95,6 +95,12 @@ class TinyHermes(nn.Module):
         x = functional.rms_norm(x, (self.shape.width,), self.norm, self.shape.norm_epsilon)
         return functional.linear(x, self.embedding.weight)
 
+    def losses(self, tokens: Tensor, wanted: Tensor, half: bool) -> Tensor:
+        """The loss on each token after the first that is wanted, row by row."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            logits = self(tokens[:, :-1], wanted)
+        return functional.cross_entropy(logits.float(), tokens[:, 1:][wanted], reduction="none")
+
     @torch.no_grad()
     def deepen(self, after: Sequence[int]) -> "TinyHermes":
         """A network with one more block behind each of these, which says the same at first.

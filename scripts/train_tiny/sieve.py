@@ -1,7 +1,7 @@
 """The sieve: late in training, only rows that the network still gets wrong are worth a step.
 
-Reading a row costs a third of learning from it, and nine rows in ten are known by then. Rows are
-judged by their loss at the time, and the worst share of them is made into batches.
+Reading a row costs a third of learning from it, and most rows are known by then. Rows are judged by
+their loss at the time, and the worst share of them is made into batches.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from .batches import Batch, Row, grouped
 from .model import TinyHermes
@@ -28,9 +27,7 @@ def judge(network: TinyHermes, batch: Batch, half: bool) -> list[Judged]:
     """The rows of a batch with the sum of their losses on what is taught."""
     tokens = torch.from_numpy(batch.tokens).long()
     wanted = torch.from_numpy(batch.taught)[:, 1:]
-    with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        logits = network(tokens[:, :-1], wanted)
-    losses = functional.cross_entropy(logits.float(), tokens[:, 1:][wanted], reduction="none")
+    losses = network.losses(tokens, wanted, half)
     sums = torch.zeros(len(tokens)).index_add_(0, wanted.nonzero()[:, 0], losses)
     rows = zip(sums.tolist(), batch.tokens, batch.taught, strict=True)
     return [Judged(loss, _trimmed(ids, flags)) for loss, ids, flags in rows if flags.any()]

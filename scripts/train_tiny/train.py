@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, distributed
-from torch.nn import functional
 
 from . import batches, sieve
 from . import tokenizer as tokenizers_
@@ -55,13 +54,11 @@ def optimizers_of(network: TinyHermes) -> list[torch.optim.Optimizer]:
     ]
 
 
-def loss_of(network: TinyHermes, batch: batches.Batch, half: bool) -> tuple[Tensor, int]:
+def loss_of(network: TinyHermes, batch: batches.Batch, half: bool) -> Tensor:
     """The mean loss on the tokens the model is taught to write."""
     tokens = torch.from_numpy(batch.tokens).long()
     wanted = torch.from_numpy(batch.taught)[:, 1:]
-    with torch.autocast("cpu", torch.bfloat16, enabled=half):
-        logits = network(tokens[:, :-1], wanted)
-    return functional.cross_entropy(logits.float(), tokens[:, 1:][wanted]), int(wanted.sum())
+    return network.losses(tokens, wanted, half).mean()
 
 
 def average_gradients(network: TinyHermes, ranks: int) -> None:
@@ -136,7 +133,7 @@ class Trainer:
         factor = rate_factor(pool)
         for optimizer, peak in zip(self.optimizers, (MATRIX_RATE, OTHER_RATE), strict=True):
             optimizer.param_groups[0]["lr"] = peak * factor
-        loss, _ = loss_of(self.network, batch, self.half)
+        loss = loss_of(self.network, batch, self.half)
         loss.backward()
         if self.ranks > 1:
             average_gradients(self.network, self.ranks)
