@@ -41,11 +41,12 @@ NUM_WARM_STEPS = 20
 DRAIN = "import socket, sys\ns = socket.socket(fileno=int(sys.argv[1]))\nwhile s.recv(65536): pass"
 WAYS = {
     "greedy": SamplingParams(temperature=0),
+    "greedy, no end": SamplingParams(temperature=0, ignore_eos=True),
     "sampled": SamplingParams(temperature=0.7, top_k=40, top_p=0.95, min_p=0.05, seed=1),
     "temperature only": SamplingParams(temperature=1, seed=1),
     "top_p, no top_k": SamplingParams(temperature=0.7, top_p=0.95, seed=1),
 }
-JUDGED = ("greedy", "sampled")
+JUDGED = ("greedy", "greedy, no end", "sampled")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,11 @@ class Sampler:
         self._params = params
         self._seed = params.seed or 0
         self._all_ids = np.arange(model.num_vocab, dtype=np.int32)
+        bias = resolve_bias(model, params)
+        self._biased_ids = np.array(list(bias), dtype=np.intp)
+        self._bias = np.array(list(bias.values()), dtype=np.float32)
         self._chain = SamplerChain()
-        self._moves_logits = _add_shifts(self._chain, model, params)
+        self._moves_logits = _add_penalties(self._chain, model, params)
         if params.temperature == 0:
             self._chain.add("greedy")
         else:
@@ -48,6 +51,22 @@ class Sampler:
 
     def draw(self, logits: Logits, place: int) -> int:
         """The token at this place of the answer; the samplers learn of it."""
+        bare = logits[self._biased_ids]
+        logits[self._biased_ids] = bare + self._bias
+        try:
+            return self._draw(logits, place)
+        finally:
+            logits[self._biased_ids] = bare
+
+    def accept(self, token: int) -> None:
+        """Tell the penalties about a token that came from elsewhere."""
+        self._chain.accept(token)
+
+    def close(self) -> None:
+        """Free the samplers."""
+        self._chain.close()
+
+    def _draw(self, logits: Logits, place: int) -> int:
         if self._params.temperature == 0 and not self._moves_logits:
             return int(logits.argmax())
         ids = self._narrow(logits)
@@ -57,14 +76,6 @@ class Sampler:
         token = int(left[chosen])
         self._chain.accept(token)
         return token
-
-    def accept(self, token: int) -> None:
-        """Tell the penalties about a token that came from elsewhere."""
-        self._chain.accept(token)
-
-    def close(self) -> None:
-        """Free the samplers."""
-        self._chain.close()
 
     def _narrow(self, logits: Logits) -> Ids:
         """The tokens that could be drawn at all, where that can be told before any sampler.
@@ -123,11 +134,8 @@ def nucleus(logits: Logits, top_p: float) -> npt.NDArray[np.intp]:
     return np.sort(np.concatenate((above, near[:count])))
 
 
-def _add_shifts(chain: SamplerChain, model: Model, params: SamplingParams) -> bool:
-    """The samplers that move single logits; False where there are none."""
-    bias = resolve_bias(model, params)
-    if bias:
-        chain.add_bias(model, bias)
+def _add_penalties(chain: SamplerChain, model: Model, params: SamplingParams) -> bool:
+    """The samplers that move the logits of what was there before; False where there are none."""
     if _has_penalties(params):
         chain.add(
             "penalties",
@@ -145,7 +153,7 @@ def _add_shifts(chain: SamplerChain, model: Model, params: SamplingParams) -> bo
             params.dry_penalty_last_n if params.dry_penalty_last_n >= 0 else model.context_length,
         )
         chain.add_dry(model, settings, _DRY_BREAKERS)
-    return bool(bias) or _has_penalties(params) or params.dry_multiplier > 0
+    return _has_penalties(params) or params.dry_multiplier > 0
 
 
 def _has_penalties(params: SamplingParams) -> bool:
@@ -169,15 +177,15 @@ def _add_truncation(chain: SamplerChain, params: SamplingParams, *, is_narrowed:
         chain.add("xtc", params.xtc_probability, params.xtc_threshold, _MIN_KEEP, seed)
 
 
-def resolve_bias(model: Model, params: SamplingParams) -> list[tuple[int, float]]:
-    """Token ids and what is added to their logits; a text biases every token it is made of."""
+def resolve_bias(model: Model, params: SamplingParams) -> dict[int, float]:
+    """What is added to the logits of which tokens; a text biases every token it is made of."""
     bias: dict[int, float] = {}
     if params.ignore_eos:
         bias.update(dict.fromkeys(model.end_tokens, _BANNED))
     for key, value in params.logit_bias:
         for token in _biased_tokens(model, key):
             bias[token] = max(value, _BANNED)
-    return list(bias.items())
+    return bias
 
 
 def _biased_tokens(model: Model, key: str) -> list[int]:

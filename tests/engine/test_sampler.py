@@ -51,8 +51,8 @@ WAYS = [
 def test_what_is_left_is_what_llama_cpp_itself_leaves(
     model: Model, params: SamplingParams, spread: float
 ) -> None:
-    """A bias of nothing sends every token through llama.cpp's own samplers."""
-    whole = replace(params, logit_bias=(("0", 0.0),))
+    """A penalty, here on nothing, sends every token through llama.cpp's own samplers."""
+    whole = replace(params, presence_penalty=0.1)
     same = [
         one == other
         for one, other in zip(
@@ -114,6 +114,25 @@ def test_bias_lifts_a_token_from_far_below(model: Model) -> None:
     logits[18] = 50.0
     logits[17] = -40.0
     assert Sampler(model, params).draw(logits, 0) == 17
+
+
+BIASES = (("3", 4.0), ("17", -2.5), ("18", -1e9), ("19", 100.0))
+
+
+@pytest.mark.parametrize("params", [way for way in WAYS if way.repetition_penalty == 1])
+def test_bias_draws_what_logits_that_were_so_by_themselves_would(
+    model: Model, params: SamplingParams
+) -> None:
+    chance = np.random.default_rng(8)
+    biased, bare = Sampler(model, replace(params, logit_bias=BIASES)), Sampler(model, params)
+    for place in range(60):
+        logits = (chance.standard_normal(model.num_vocab) * 6).astype(np.float32)
+        moved = logits.copy()
+        for token, value in BIASES:
+            moved[int(token)] += np.float32(value)
+        before = logits.copy()
+        assert biased.draw(logits, place) == bare.draw(moved, place)
+        assert (logits == before).all()
 
 
 def test_bias_on_a_token_that_is_not_there_is_refused(model: Model) -> None:

@@ -38,13 +38,6 @@ class SamplerChain:
             raise ValueError(f"llama.cpp refused the {name} sampler")
         lib.llama_sampler_chain_add(self._handle, made)
 
-    def add_bias(self, model: Model, bias: Sequence[tuple[int, float]]) -> None:
-        """Append fixed additions to the logits of some tokens."""
-        rows = (lib.llama_logit_bias * len(bias))(
-            *(lib.llama_logit_bias(token, value) for token, value in bias)
-        )
-        self.add("logit_bias", model.num_vocab, len(bias), rows)
-
     def add_dry(self, model: Model, settings: Sequence[float | int], breaks: list[bytes]) -> None:
         """Append the DRY repetition penalty: multiplier, base, allowed length, last n."""
         array = (ctypes.c_char_p * len(breaks))(*breaks)
