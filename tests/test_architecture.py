@@ -56,17 +56,21 @@ def test_command_line_starts_without_heavy_imports() -> None:
 
 
 def test_help_is_quick() -> None:
+    """150 ms, or on a slow machine eleven bare starts of Python right before (here it is nine)."""
+    bare, asked = [sys.executable, "-c", "pass"], [sys.executable, "-m", "runner", "--help"]
+    for command in (bare, asked):
+        _spent_s(command)
+    pairs = [(_spent_s(bare), _spent_s(asked)) for _ in range(5)]
+    assert any(spent_s < max(0.15, 11 * bare_s) for bare_s, spent_s in pairs), pairs
+
+
+def _spent_s(command: list[str]) -> float:
     """Processor time, since the wall clock of a shared machine proves little."""
     import resource
 
-    command = [sys.executable, "-m", "runner", "--help"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    begun = time.monotonic()
     subprocess.run(command, capture_output=True, check=True)
-    spent = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        begun = time.monotonic()
-        subprocess.run(command, capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        spent.append(min(used, time.monotonic() - begun))
-    assert min(spent) < 0.15
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return min(used, time.monotonic() - begun)
