@@ -56,7 +56,7 @@ def test_command_line_starts_without_heavy_imports() -> None:
 
 
 def test_help_is_quick() -> None:
-    """150 ms, or on a slow machine eleven bare starts of Python right before (here it is nine)."""
+    """150 ms, or on a slow machine eleven bare starts of Python (it takes some nine)."""
     bare, asked = [sys.executable, "-c", "pass"], [sys.executable, "-m", "runner", "--help"]
     for command in (bare, asked):
         _spent_s(command)

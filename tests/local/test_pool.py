@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,21 @@ def clock() -> Clock:
     return Clock()
 
 
-def make_pool(weights: Path, clock: Clock, capacity_bytes: int = 1 << 40) -> Pool:
+def make_pool(
+    weights: Path,
+    clock: Clock,
+    capacity_bytes: int = 1 << 40,
+    started: Callable[[Load, EngineProcess], None] = lambda _load, _engine: None,
+) -> Pool:
+    """A pool of real engines; `started` is told of each right after its birth."""
+
     async def plan(_model: str) -> Order:
         return Order(Load([str(weights)], 512, 2, 1024, 1), ram_bytes=100)
 
     async def start(load: Load) -> EngineProcess:
-        return await EngineProcess.start(load, clock)
+        engine = await EngineProcess.start(load, clock)
+        started(load, engine)
+        return engine
 
     return Pool(plan, clock=clock, capacity_bytes=lambda: capacity_bytes, start=start)
 
@@ -62,15 +72,7 @@ async def test_engine_that_met_an_illegal_instruction_comes_back_with_plain_kern
     tiny_weights: Path, clock: Clock
 ) -> None:
     orders: list[Load] = []
-
-    async def plan(_model: str) -> Order:
-        return Order(Load([str(tiny_weights)], 512, 2, 1024, 1), ram_bytes=100)
-
-    async def start(load: Load) -> EngineProcess:
-        orders.append(load)
-        return await EngineProcess.start(load, clock)
-
-    pool = Pool(plan, clock=clock, start=start)
+    pool = make_pool(tiny_weights, clock, started=lambda load, _engine: orders.append(load))
     for signum in (signal.SIGSEGV, signal.SIGILL, signal.SIGSEGV):
         os.kill((await pool.engine("m")).pid, signum)
         while pool.residency("m") == "ready":
@@ -85,17 +87,12 @@ async def test_illegal_instruction_while_loading_is_noted_too(
 ) -> None:
     orders: list[Load] = []
 
-    async def plan(_model: str) -> Order:
-        return Order(Load([str(tiny_weights)], 512, 2, 1024, 1), ram_bytes=100)
-
-    async def start(load: Load) -> EngineProcess:
+    def kill_the_first(load: Load, engine: EngineProcess) -> None:
         orders.append(load)
-        engine = await EngineProcess.start(load, clock)
         if load.repack:
             os.kill(engine.pid, signal.SIGILL)
-        return engine
 
-    pool = Pool(plan, clock=clock, start=start)
+    pool = make_pool(tiny_weights, clock, started=kill_the_first)
     with pytest.raises(EngineLoadError, match="SIGILL"):
         await pool.engine("m")
     await pool.engine("m")
