@@ -27,8 +27,9 @@ class Pace:
 
     def __init__(self, *, batch_size: int) -> None:
         self._batch_size = batch_size
-        self._alone_s: float | None = None  # for one prompt token, in a step of prompts only
+        self._alone_s: float | None = None  # for one prompt token, in a step of mostly prompts
         self._beside_s: float | None = None  # the same, beside streams
+        self._largest_alone = 0  # tokens of a step that says what one takes alone
         self._last_piece = SMALLEST_PIECE  # beside streams
         self._cost_s: dict[int, float] = {}
 
@@ -41,14 +42,22 @@ class Pace:
             self._cost_s[bucket] = blend(self._cost_s.get(bucket), per_token)
         if num_prompt < SMALLEST_PIECE:
             return
-        if num_decoded and num_prompt > GROWTH * self._last_piece + TILE_REST:
-            return  # prompts that were computed whole: in large pieces a token takes less
-        if num_decoded:
+        is_whole = num_prompt > GROWTH * self._last_piece + TILE_REST
+        if not num_decoded or is_whole:
+            self._record_alone(num_tokens, duration_s)
+        else:
             extra_s = max(duration_s - self._plain_s(num_decoded), LEAST_SHARE * duration_s)
             self._beside_s = blend(self._beside_s, extra_s / num_prompt)
             self._last_piece = num_prompt
-        else:
-            self._alone_s = blend(self._alone_s, duration_s / num_prompt)
+
+    def _record_alone(self, num_tokens: int, duration_s: float) -> None:
+        """A token takes less in a large piece: smaller ones count only until one is known."""
+        worth_knowing = min(WHOLE_PIECE, self.whole_budget())
+        if num_tokens >= worth_knowing and self._largest_alone < worth_knowing:
+            self._alone_s = None
+        if num_tokens >= worth_knowing or self._largest_alone < worth_knowing:
+            self._alone_s = blend(self._alone_s, duration_s / num_tokens)
+        self._largest_alone = max(self._largest_alone, num_tokens)
 
     def budget(self, *, num_decoding: int) -> int:
         """Tokens the next step may compute, the `num_decoding` tokens of streams included.
@@ -56,7 +65,8 @@ class Pace:
         Where nothing is known yet the first piece is a small one, and what it took says more.
         """
         if not num_decoding:
-            return self.whole_budget()
+            tokens = self.whole_budget()
+            return tokens - tokens % WHOLE_PIECE if tokens > WHOLE_PIECE else tokens
         plain_s = self._plain_s(num_decoding)
         each_s = self._beside_s or FIRST_SHARE * plain_s
         allowed_s = max((GAP_FACTOR - 1) * plain_s, UNNOTICED_S)
@@ -71,10 +81,7 @@ class Pace:
         """Tokens that a step may compute when no stream minds waiting for it."""
         if self._alone_s is None:
             return min(self._batch_size, WHOLE_PIECE)
-        tokens = max(SMALLEST_PIECE, int(TARGET_ALONE_S / self._alone_s))
-        if tokens > WHOLE_PIECE:
-            tokens -= tokens % WHOLE_PIECE
-        return min(self._batch_size, tokens)
+        return min(self._batch_size, max(SMALLEST_PIECE, int(TARGET_ALONE_S / self._alone_s)))
 
     def _plain_s(self, num_decoding: int) -> float:
         """A step of streams only; nothing where none was measured."""

@@ -61,6 +61,25 @@ def test_prompt_alone_is_computed_in_larger_pieces() -> None:
     assert pace.budget(num_decoding=0) == 1472  # a second and a half, in whole pieces
 
 
+def test_small_prompts_do_not_hide_what_a_token_takes_in_a_large_piece() -> None:
+    pace = Pace(batch_size=2048)
+    pace.record(num_decoded=0, num_prompt=36, duration_s=0.5)
+    assert pace.whole_budget() == 108
+    pace.record(num_decoded=1, num_prompt=108, duration_s=0.75)
+    assert pace.whole_budget() == 218
+    for _ in range(20):
+        pace.record(num_decoded=0, num_prompt=5, duration_s=0.2)
+    assert pace.whole_budget() == 218
+
+
+def test_where_even_a_piece_takes_long_later_ones_still_count() -> None:
+    pace = Pace(batch_size=2048)
+    pace.record(num_decoded=0, num_prompt=64, duration_s=64.0)
+    for _ in range(40):
+        pace.record(num_decoded=0, num_prompt=pace.whole_budget(), duration_s=0.1)
+    assert pace.whole_budget() >= 15
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 8), st.integers(0, 512), st.floats(1e-6, 10)), max_size=30),
     st.integers(0, 64),
