@@ -23,7 +23,11 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY requirements.lock ./
-RUN python3 -m venv /opt/runner && /opt/runner/bin/pip install -r requirements.lock
+COPY scripts/engine_flags scripts/engine_wheel ./scripts/
+COPY scripts/llama.cpp ./scripts/llama.cpp
+RUN python3 -m venv /opt/runner \
+    && scripts/engine_wheel /wheels /opt/runner/bin/python \
+    && /opt/runner/bin/pip install /wheels/llama_cpp_python-*.whl -r requirements.lock
 COPY pyproject.toml README.md LICENSE models.toml ./
 COPY runner ./runner
 RUN /opt/runner/bin/pip install --no-deps . && /opt/runner/bin/runner --version

@@ -43,7 +43,7 @@ KEPT_ENVIRONMENT = ("PATH", "HOME", "LD_LIBRARY_PATH", "SYSTEMROOT")
 Arena = ctypes.Array[ctypes.c_uint8]
 
 
-class _InitParams(ctypes.Structure):
+class InitParams(ctypes.Structure):
     """`ggml_init_params` of ggml.h."""
 
     _fields_ = (
@@ -79,17 +79,17 @@ class Kernels:
     """ggml's functions on the processor."""
 
     def __init__(self, folder: Path) -> None:
-        self._base = ctypes.CDLL(str(_library(folder, "ggml-base")), mode=ctypes.RTLD_GLOBAL)
-        self._processor = ctypes.CDLL(str(_library(folder, "ggml-cpu")))
+        self.base = ctypes.CDLL(str(_library(folder, "ggml-base")), mode=ctypes.RTLD_GLOBAL)
+        self.processor = ctypes.CDLL(str(_library(folder, "ggml-cpu")))
         for name in ("init", "new_tensor_2d", "mul_mat", "new_graph"):
-            getattr(self._base, f"ggml_{name}").restype = ctypes.c_void_p
-        self._processor.ggml_cpu_init()
+            getattr(self.base, f"ggml_{name}").restype = ctypes.c_void_p
+        self.processor.ggml_cpu_init()
 
     def names(self) -> Iterator[str]:
         """What can be measured with this build."""
         yield from TYPES
         for kind, function in REARRANGED.items():
-            if hasattr(self._processor, function):
+            if hasattr(self.processor, function):
                 yield kind + MARK
 
     def product(self, name: str, arena: Arena) -> Callable[[], object]:
@@ -97,8 +97,8 @@ class Kernels:
         ctypes.memset(arena, FILLING, len(arena))
         if name.endswith(MARK):
             return self._rearranged(name.removesuffix(MARK), arena)
-        base, pointer, length = self._base, ctypes.c_void_p, ctypes.c_int64
-        context = pointer(base.ggml_init(_InitParams(len(arena), ctypes.addressof(arena), False)))
+        base, pointer, length = self.base, ctypes.c_void_p, ctypes.c_int64
+        context = pointer(base.ggml_init(InitParams(len(arena), ctypes.addressof(arena), False)))
         rows = length(num_rows(name))
         matrix = pointer(base.ggml_new_tensor_2d(context, NUMBERS[name], length(ROW), rows))
         vector = pointer(base.ggml_new_tensor_2d(context, NUMBERS["F32"], length(ROW), length(1)))
@@ -108,10 +108,10 @@ class Kernels:
 
     def _compute(self, _kept: Arena, context: ctypes.c_void_p, graph: ctypes.c_void_p) -> None:
         """One pass; `_kept` is the memory that everything lies in."""
-        self._processor.ggml_graph_compute_with_ctx(context, graph, 1)
+        self.processor.ggml_graph_compute_with_ctx(context, graph, 1)
 
     def _rearranged(self, kind: str, arena: Arena) -> Callable[[], object]:
-        function = getattr(self._processor, REARRANGED[kind])
+        function = getattr(self.processor, REARRANGED[kind])
         function.restype = None
         result = (ctypes.c_float * num_rows(kind))()
         vector = (ctypes.c_uint8 * (4 * ROW)).from_buffer(arena, MATRIX_BYTES)
@@ -131,6 +131,12 @@ def measure(kernels: Kernels, num_threads: int, clock: Callable[[], float]) -> d
                 best_s = min(best_s, sum(spent) / num_threads)
             rates[name] = num_rows(name) * row_bytes(name) / max(best_s, 1e-9)
     return rates
+
+
+def library_folder() -> Path | None:
+    """Where llama.cpp's libraries are installed, found without loading them."""
+    spec = importlib.util.find_spec("llama_cpp")
+    return Path(spec.origin).parent / "lib" if spec and spec.origin else None
 
 
 def row_bytes(name: str) -> int:
@@ -157,11 +163,10 @@ def _library(folder: Path, name: str) -> Path:
 
 def main() -> None:
     """The child."""
-    spec = importlib.util.find_spec("llama_cpp")
-    if spec is None or spec.origin is None:
+    folder = library_folder()
+    if folder is None:
         sys.exit("llama.cpp is not installed")
-    kernels = Kernels(Path(spec.origin).parent / "lib")
-    json.dump(measure(kernels, int(sys.argv[1]), time.thread_time), sys.stdout)
+    json.dump(measure(Kernels(folder), int(sys.argv[1]), time.thread_time), sys.stdout)
 
 
 if __name__ == "__main__":
