@@ -21,7 +21,7 @@ class Summary:
     median: float
     lowest: float
     highest: float
-    num_rounds: int
+    values: tuple[float, ...]  # round by round
 
 
 def steady_tok_s(replies: Sequence[Reply]) -> float:
@@ -46,7 +46,7 @@ def summarise(rounds: Rounds) -> dict[str, Summary]:
     keys = dict.fromkeys(key for figures in rounds for key in figures)
     found = {key: [figures[key] for figures in rounds if key in figures] for key in keys}
     return {
-        key: Summary(median(values), min(values), max(values), len(values))
+        key: Summary(median(values), min(values), max(values), tuple(values))
         for key, values in found.items()
     }
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal
 
 from .measure import Summary
@@ -101,12 +102,19 @@ def judge(
 def _result(line: Line, ours: Summary, other: Summary | None) -> Result:
     if other is None or (line.comparison == "ratio" and other.median == 0):
         return Result(line, ours, other, None, None)
-    is_ratio = line.comparison == "ratio"
-    value = ours.median / other.median if is_ratio else ours.median - other.median
+    value = _ratio(ours, other) if line.comparison == "ratio" else ours.median - other.median
     if line.bound is None:
         return Result(line, ours, other, value, None)
     is_met = value >= line.target if line.bound == ">=" else value <= line.target
     return Result(line, ours, other, value, is_met)
+
+
+def _ratio(ours: Summary, other: Summary) -> float:
+    """The median of the rounds' ratios: the two of a round run one after the other, so that a
+    machine that drifts drifts for both. Where rounds are missing, the ratio of the medians."""
+    if len(ours.values) != len(other.values) or not all(other.values):
+        return ours.median / other.median
+    return median(mine / its for mine, its in zip(ours.values, other.values, strict=True))
 
 
 def table(results: list[Result]) -> str:
