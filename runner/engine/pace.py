@@ -16,6 +16,7 @@ WHOLE_PIECE = 64  # llama.cpp computes multiples of it best
 SMALLEST_PIECE = 4
 GROWTH = 2  # from one piece beside streams to the next: what a token takes depends on how many
 TILE, TILE_REST = 16, 3  # llama.cpp computes a tile in no more time than that many tokens fewer
+BLOCK, BLOCK_STEP = 32, 1.65  # a token over a block of so many makes AMX take so many times as long
 FIRST_SHARE = 0.5  # of a decode step: what a prompt token beside streams may take, until known
 LEAST_SHARE = 0.1  # of a mixed step: what its prompt took at least, whatever was measured
 SMOOTHING = 0.3
@@ -31,6 +32,7 @@ class Pace:
         self._beside_s: float | None = None  # the same, beside streams
         self._largest_alone = 0  # tokens of a step that says what one takes alone
         self._last_piece = SMALLEST_PIECE  # beside streams
+        self._last_total, self._last_s = 0, 0.0  # of the step with that piece
         self._cost_s: dict[int, float] = {}
 
     def record(self, *, num_decoded: int, num_prompt: int, duration_s: float) -> None:
@@ -49,6 +51,7 @@ class Pace:
             extra_s = max(duration_s - self._plain_s(num_decoded), LEAST_SHARE * duration_s)
             self._beside_s = blend(self._beside_s, extra_s / num_prompt)
             self._last_piece = num_prompt
+            self._last_total, self._last_s = num_tokens, duration_s
 
     def _record_alone(self, num_tokens: int, duration_s: float) -> None:
         """A token takes less in a large piece: smaller ones count only until one is known."""
@@ -75,7 +78,17 @@ class Pace:
         to_tile = -(num_decoding + piece) % TILE
         if to_tile <= TILE_REST and (piece + to_tile) * each_s <= (GAP_LIMIT - 1) * plain_s:
             piece += to_tile
-        return min(self._batch_size, num_decoding + piece)
+        return min(self._batch_size, self._within_block(num_decoding, num_decoding + piece))
+
+    def _within_block(self, num_decoding: int, total: int) -> int:
+        """At most the last piece's block, unless that was full and one more does not take long."""
+        known = max(self._last_total, num_decoding + SMALLEST_PIECE)
+        end = -(-known // BLOCK) * BLOCK
+        is_full = end - self._last_total <= TILE_REST
+        limit_s = max(GAP_LIMIT * self._plain_s(num_decoding), UNNOTICED_S)
+        if is_full and self._last_s * BLOCK_STEP <= limit_s:
+            return total
+        return min(total, end)
 
     def whole_budget(self) -> int:
         """Tokens that a step may compute when no stream minds waiting for it."""
