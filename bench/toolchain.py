@@ -57,7 +57,8 @@ def _fetch(version: str, cache: Path) -> Path:
         wanted = ["--no-deps", "--no-binary", ":all:", f"llama-cpp-python=={version}"]
         subprocess.run([*pip, *wanted, "--dest", str(folder)], check=True)
         with tarfile.open(folder / f"llama_cpp_python-{version}.tar.gz") as archive:
-            archive.extractall(folder, filter="data")
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)  # since 3.11.4
+            archive.extractall(folder)
     return unpacked / "vendor" / "llama.cpp"
 
 

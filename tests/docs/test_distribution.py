@@ -64,7 +64,8 @@ def test_a_wheel_from_the_source_distribution_is_the_same(
     wheel: Path, sdist: Path, folder: Path
 ) -> None:
     with tarfile.open(sdist) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # since Python 3.11.4
+        archive.extractall(folder / "unpacked")
     again = folder / "again"
     again.mkdir()
     [source] = (folder / "unpacked").iterdir()

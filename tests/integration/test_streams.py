@@ -23,9 +23,11 @@ def client(server: Server) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(base_url=server.url, api_key="none", max_retries=0)
 
 
-async def stream(api: openai.AsyncOpenAI, prompt: str, **more: Any) -> tuple[str, list[float]]:
-    """The text of one streamed answer, and when its pieces came."""
-    text, arrivals = "", []
+async def stream(
+    api: openai.AsyncOpenAI, prompt: str, *, arrivals: list[float] | None = None, **more: Any
+) -> tuple[str, list[float]]:
+    """The text of one streamed answer, and when its pieces came; into a list that is given."""
+    text, arrivals = "", [] if arrivals is None else arrivals
     opened = await api.chat.completions.create(
         model="hermes-tiny",
         messages=[{"role": "user", "content": prompt}],
