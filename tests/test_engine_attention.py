@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,8 +51,8 @@ SHAPES = [
 
 
 @pytest.fixture(scope="module")
-def ggml() -> Iterator[Ggml]:
-    yield Ggml()
+def ggml() -> Ggml:
+    return Ggml()
 
 
 class Ggml:

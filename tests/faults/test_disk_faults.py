@@ -124,7 +124,7 @@ def test_whatever_the_power_leaves_under_a_final_name_is_whole(
     """D4: the pull is killed, and what was on the disk by then is all there is."""
     mkfs = shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     if mkfs is None:
-        pytest.skip("mkfs.ext4 is not installed")
+        pytest.skip("mkfs.ext4 is not installed")  # of e2fsprogs, which small systems lack
     hub.bytes_per_s = 20 * MIB
     dice, finished = random.Random(11), 0
     for cut in range(NUM_CUTS):
