@@ -17,13 +17,14 @@ from starlette.types import Receive, Scope, Send
 from runner.api import errors
 from runner.api.connection import Patience
 from runner.api.limits import Admission, Gate
-from tests.api.caller import MODEL, chat_body
+from tests.api.caller import chat_body
+from tests.fakes.slow_model import ONE_THREAD, SLOW, install_slow_model
 from tests.serving import Server, serve
 
 from .wire import GET, connected, error_of, exchange, listening, read_all, request, status_of
 
 CHAT = "/v1/chat/completions"
-ENDLESS = chat_body(stream=True, ignore_eos=True, max_tokens=6000)
+ENDLESS = chat_body(model=SLOW, stream=True, ignore_eos=True, max_tokens=6000)
 
 
 def test_the_gate_counts_and_refuses() -> None:
@@ -46,7 +47,8 @@ def test_the_gate_counts_and_refuses() -> None:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that takes three requests at once."""
     home = tmp_path_factory.mktemp("small")
-    with serve(home, MODEL, RUNNER_SERVER__MAX_OPEN_REQUESTS="3") as server:
+    install_slow_model(home)
+    with serve(home, SLOW, *ONE_THREAD, RUNNER_SERVER__MAX_OPEN_REQUESTS="3") as server:
         yield server
 
 

@@ -10,19 +10,21 @@ import httpx
 import psutil
 
 from tests.api.caller import MODEL, chat_body, data_lines
+from tests.fakes.slow_model import ONE_THREAD, SLOW, install_slow_model
 from tests.integration.test_streams import open_stream
 from tests.serving import serve
 
 CHAT = "/v1/chat/completions"
+ENDLESS = chat_body(model=SLOW, stream=True, ignore_eos=True, max_tokens=7000)
 GRACE_S = 2.0
 SLACK_S = 4.0  # two seconds are promised; the machine may be busy
 
 
 def test_open_streams_get_their_time_and_then_an_error(tmp_path: Path) -> None:
-    body = chat_body(stream=True, ignore_eos=True, max_tokens=7000)
-    with serve(tmp_path, MODEL, RUNNER_SERVER__STOP_TIMEOUT_S=str(GRACE_S)) as server:
+    install_slow_model(tmp_path)
+    with serve(tmp_path, SLOW, *ONE_THREAD, RUNNER_SERVER__STOP_TIMEOUT_S=str(GRACE_S)) as server:
         children = psutil.Process(server.process.pid).children()
-        with httpx.stream("POST", server.origin + CHAT, json=body, timeout=20) as stream:
+        with httpx.stream("POST", server.origin + CHAT, json=ENDLESS, timeout=20) as stream:
             pieces = stream.iter_text()
             raw = next(pieces)
             begun_s = time.monotonic()
@@ -53,10 +55,9 @@ def test_a_stream_that_ends_in_time_ends_whole(tmp_path: Path) -> None:
 
 
 def test_a_client_that_does_not_read_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    with serve(tmp_path, MODEL, RUNNER_SERVER__STOP_TIMEOUT_S="1") as server:
-        clients = [
-            open_stream(server, chat_body(ignore_eos=True, max_tokens=7000)) for _ in range(4)
-        ]
+    install_slow_model(tmp_path)
+    with serve(tmp_path, SLOW, *ONE_THREAD, RUNNER_SERVER__STOP_TIMEOUT_S="1") as server:
+        clients = [open_stream(server, ENDLESS) for _ in range(4)]
         begun_s = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=20) == 0

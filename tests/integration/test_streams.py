@@ -13,7 +13,7 @@ import httpx
 import openai
 import pytest
 
-from tests.fakes.random_gguf import write_random_gguf
+from tests.fakes.slow_model import ONE_THREAD, SLOW, install_slow_model
 from tests.serving import Server, serve
 
 PROMPTS = [f"count from {start} to {start + 40}" for start in range(1, 9)]
@@ -94,46 +94,31 @@ def wait_until(server: Server, model: str, running: int, timeout_s: float) -> fl
 def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A server with a model large enough that its prompts take seconds."""
     home = tmp_path_factory.mktemp("slow")
-    weights = write_random_gguf(
-        home / "slow.gguf",
-        num_layers=12,
-        hidden_size=512,
-        num_heads=8,
-        num_kv_heads=8,
-        ffn_size=2048,
-        vocab_size=512,
-        context=8192,
-        weight_type="Q8_0",
-    )
-    (home / "runner-home").mkdir()
-    (home / "runner-home" / "models.toml").write_text(
-        f'[models.slow]\ntitle = "slow"\nbundled = "{weights[0]}"\n'
-        'chat_format = "hermes_chatml"\ncontext = 8192\n'
-    )
-    with serve(home, "slow", "--threads", "1") as server:
+    install_slow_model(home)
+    with serve(home, SLOW, *ONE_THREAD) as server:
         yield server
 
 
 def test_client_that_goes_away_frees_its_slot_within_half_a_second(slow_server: Server) -> None:
     body = {
-        "model": "slow",
+        "model": SLOW,
         "ignore_eos": True,
         "max_tokens": 4000,
         "messages": [{"role": "user", "content": "hi"}],
     }
     connection = open_stream(slow_server, body)
     connection.recv(4096)
-    wait_until(slow_server, "slow", 1, 5)
+    wait_until(slow_server, SLOW, 1, 5)
     connection.close()
-    assert wait_until(slow_server, "slow", 0, 3) <= 0.5 + 0.25  # plus one heartbeat to see it
+    assert wait_until(slow_server, SLOW, 0, 3) <= 0.5 + 0.25  # plus one heartbeat to see it
 
 
 def test_client_that_goes_away_during_its_prompt_frees_its_slot_too(slow_server: Server) -> None:
-    body = {"model": "slow", "messages": [{"role": "user", "content": "x " * 3500}]}
+    body = {"model": SLOW, "messages": [{"role": "user", "content": "x " * 3500}]}
     connection = open_stream(slow_server, body)
-    wait_until(slow_server, "slow", 1, 5)
+    wait_until(slow_server, SLOW, 1, 5)
     connection.close()
-    assert wait_until(slow_server, "slow", 0, 3) <= 0.5 + 0.25  # plus one heartbeat to see it
+    assert wait_until(slow_server, SLOW, 0, 3) <= 0.5 + 0.25  # plus one heartbeat to see it
 
 
 def test_sigterm_ends_the_server_with_exit_code_zero(tmp_path: Path) -> None:
