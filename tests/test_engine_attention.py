@@ -157,6 +157,33 @@ def test_cells_of_others_between_its_own_do_not_change_a_bit_of_a_row(
     np.testing.assert_array_equal(ggml.attend(shape, q, wide_k, wide_v, wide_mask, 1), found)
 
 
+def of_prompts(mask: Floats, num_prompts: int) -> Floats:
+    """The mask of several prompts' rows: cells that all share, then each prompt's own so far."""
+    num_rows, num_cells = mask.shape
+    shared = num_cells // 2
+    owner = np.arange(num_cells) * 7 % num_prompts  # whose the other cells are
+    found = np.full_like(mask, -np.inf)
+    found[:, :shared] = 0.0
+    for row in range(num_rows):
+        mine = row * num_prompts // num_rows
+        last = num_cells - num_rows + row  # the newest cell that this row may see
+        sees = (owner == mine) & (np.arange(num_cells) <= last)
+        found[row, shared:][sees[shared:]] = 0.0
+    return found
+
+
+@pytest.mark.parametrize("shape", [one for one in SHAPES if one.num_rows > 1], ids=str)
+@pytest.mark.parametrize("num_prompts", [1, 2])
+def test_rows_that_share_most_of_their_cells_each_see_their_own(
+    ggml: Ggml, shape: Shape, num_prompts: int
+) -> None:
+    q, k, v, mask = make_case(shape, 5)
+    mask = of_prompts(mask, num_prompts)
+    found = ggml.attend(shape, q, k, v, mask, 2)
+    wanted = textbook(shape, q, k, v, mask)
+    assert np.abs(found - wanted).max() <= TOLERANCE * max(1.0, float(np.abs(wanted).max()))
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_a_row_is_computed_the_same_whoever_is_beside_it(ggml: Ggml, shape: Shape) -> None:
     q, k, v, mask = make_case(shape, 7)
