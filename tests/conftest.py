@@ -18,7 +18,10 @@ from .serving import Server, serve
 
 # A shell that runs the tests in the background has SIGINT ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-hypothesis.settings.register_profile("steady", deadline=None)  # machines are shared
+# Machines are shared, so no deadline; the same cases each time, and new ones to whoever asks for
+# `--hypothesis-profile=exploring`.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("exploring", deadline=None)
 hypothesis.settings.load_profile("steady")
 
 DATA = Path(__file__).parents[1] / "runner" / "data"

@@ -9,7 +9,7 @@ pays.
 from __future__ import annotations
 
 GAP_FACTOR = 2.3  # a mixed step is to take this many times a plain decode step,
-GAP_LIMIT = 2.5  # and no more than this many times: machines are uneven, and 3 is promised
+GAP_LIMIT = 2.8  # and to end a tile or to try a larger block, no more than this many times
 UNNOTICED_S = 0.01  # a gap that long is nothing to anyone, however fast the model
 TARGET_ALONE_S = 1.5
 WHOLE_PIECE = 64  # llama.cpp computes multiples of it best
