@@ -8,8 +8,8 @@ pays.
 
 from __future__ import annotations
 
-GAP_FACTOR = 2.3  # a mixed step is to take this many times a plain decode step,
-GAP_LIMIT = 2.8  # and to end a tile or to try a larger block, no more than this many times
+GAP_FACTOR = 2.0  # a mixed step is to take this many times a plain decode step, since machines are
+GAP_LIMIT = 2.5  # uneven and 3 is promised; no more than this to end a tile or try a larger block
 UNNOTICED_S = 0.01  # a gap that long is nothing to anyone, however fast the model
 TARGET_ALONE_S = 1.5
 WHOLE_PIECE = 64  # llama.cpp computes multiples of it best
@@ -81,12 +81,20 @@ class Pace:
         return min(self._batch_size, self._within_block(num_decoding, num_decoding + piece))
 
     def _within_block(self, num_decoding: int, total: int) -> int:
-        """At most the last piece's block, unless that was full and one more does not take long."""
-        known = max(self._last_total, num_decoding + SMALLEST_PIECE)
-        end = -(-known // BLOCK) * BLOCK
+        """At most the last piece's block, or less if that took too long.
+
+        More only if the block was full, and one more does not take long: by what pieces take, since
+        one that was quick proves nothing.
+        """
+        plain_s = self._plain_s(num_decoding)
+        limit_s = max(GAP_LIMIT * plain_s, UNNOTICED_S)
+        least = num_decoding + SMALLEST_PIECE
+        end = -(-max(self._last_total, least) // BLOCK) * BLOCK
+        if self._last_s > limit_s and end > BLOCK:
+            return min(total, max(end - BLOCK, least))
+        usual_s = plain_s + (self._beside_s or 0.0) * self._last_piece
         is_full = end - self._last_total <= TILE_REST
-        limit_s = max(GAP_LIMIT * self._plain_s(num_decoding), UNNOTICED_S)
-        if is_full and self._last_s * BLOCK_STEP <= limit_s:
+        if is_full and max(self._last_s, usual_s) * BLOCK_STEP <= limit_s:
             return total
         return min(total, end)
 
