@@ -9,7 +9,7 @@ pays.
 from __future__ import annotations
 
 GAP_FACTOR = 2.0  # a mixed step is to take this many times a plain decode step, since machines are
-GAP_LIMIT = 2.5  # uneven and 3 is promised; no more than this to end a tile or try a larger block
+GAP_LIMIT = 2.8  # uneven and 3 is promised; no more than this to end a tile or try a larger block
 UNNOTICED_S = 0.01  # a gap that long is nothing to anyone, however fast the model
 TARGET_ALONE_S = 1.5
 WHOLE_PIECE = 64  # llama.cpp computes multiples of it best
