@@ -8,8 +8,9 @@ pays.
 
 from __future__ import annotations
 
-GAP_FACTOR = 2.0  # a mixed step is to take this many times a plain decode step, since machines are
-GAP_LIMIT = 2.8  # uneven and 3 is promised; no more than this to end a tile or try a larger block
+# In plain decode steps: what a mixed step is to take (machines are uneven, and 3 is promised), and
+# what it may take where that ends a tile or tries a larger block.
+GAP_FACTOR, GAP_LIMIT = 2.0, 2.8
 UNNOTICED_S = 0.01  # a gap that long is nothing to anyone, however fast the model
 TARGET_ALONE_S = 1.5
 WHOLE_PIECE = 64  # llama.cpp computes multiples of it best

@@ -67,7 +67,7 @@ def test_on_other_machines_a_long_prompt_does_not_triple_the_gap_either(
     gaps = gaps_of(lambda num_tokens: step_s * (1 + share * num_tokens), num_streams, 60)
     assert max(gaps) < 3
     is_roomy = share * SMALLEST_PIECE < 0.5
-    assert not is_roomy or gaps[-1] > 1.35  # and a good part of what may be used is used
+    assert not is_roomy or gaps[-1] > 1.5  # and most of what may be used is used
 
 
 def test_one_step_that_was_quick_does_not_begin_another_block() -> None:
